@@ -1,0 +1,51 @@
+# Every target works on a fresh machine with Python 3.11: the first thing each does is set up what it needs.
+PYTHON ?= python3
+UV := $(PYTHON) -m uv
+RUN := $(UV) run --frozen
+DOCS ?= examples/documents
+PROTOS := $(shell find protos -name '*.proto' | sort)
+
+.PHONY: setup run up test check bench proto lint clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml uv.lock
+	@$(UV) --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --disable-pip-version-check 'uv>=0.9' \
+	  || $(PYTHON) -m pip install --quiet --disable-pip-version-check --break-system-packages 'uv>=0.9'
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+run: setup ## Plays the whole story on real documents: DOCS=folder for your own
+	@$(RUN) accord demo --documents "$(DOCS)"
+
+up: setup ## Starts the three services and keeps them running, with the lines to call them
+	@$(RUN) accord up
+
+test: setup ## Runs every test
+	@$(RUN) pytest -n 2
+
+check: setup lint test ## What CI runs
+
+lint: setup
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy services tests bench examples
+	$(RUN) lint-imports
+	$(RUN) buf lint
+	$(RUN) buf format -d --exit-code
+	@tag=$$(git tag --list 'v*' --sort=-v:refname | head -n 1); \
+	  if [ -n "$$tag" ]; then $(RUN) buf breaking --against ".git#tag=$$tag"; else echo "no release yet: nothing to break"; fi
+	@$(MAKE) --no-print-directory proto
+	@git diff --exit-code --stat -- services/gen && test -z "$$(git status --porcelain -- services/gen)" \
+	  || { echo "services/gen differs from protos/: commit what make proto wrote"; exit 1; }
+
+proto: setup ## Regenerates services/gen from protos/
+	@rm -rf services/gen && mkdir -p services/gen
+	@$(RUN) python -m grpc_tools.protoc -I protos --python_out=services/gen --grpc_python_out=services/gen \
+	  --mypy_out=quiet:services/gen --mypy_grpc_out=quiet:services/gen $(PROTOS)
+
+bench: setup ## Measures ratios against a bare echo and a bare relay; table and var/bench/*.json
+	@$(RUN) python -m bench
+
+clean:
+	rm -rf .venv var dist

@@ -1,0 +1,95 @@
+"""Group commit and group read: many calls share one trip to a worker thread.
+
+Guarantees: calls run in the order they came; a lone call never waits; one failing item never fails another. `run` answers an
+item's own failure as a value. Where it raises instead, nothing of the batch may have happened: an AccordError (the storage
+failed) goes to every item, any other exception makes each item run again alone. Once more than `busy` calls are waiting, a batch lingers up to `linger_s` for more.
+The caller's cancellation does not undo what its batch does: an item that was submitted is run.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+from services.errors import AccordError, Reason
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs `run(items)` in `executor`, one batch at a time; `run` returns a result or an exception for each item."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        executor: Executor,
+        *,
+        limit: int = 64,
+        busy: int = 8,
+        linger_s: float = 0.003,
+        queue_limit: int = 4096,
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._limit, self._busy, self._linger_s, self._queue_limit = limit, busy, linger_s, queue_limit
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._full = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, item: Item) -> Result:
+        """The result of one item. Raises: what `run` gave for it; AccordError OVERLOADED when too many wait."""
+        if self._closed or len(self._waiting) >= self._queue_limit:
+            raise AccordError(Reason.OVERLOADED, retry_after=0.1)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._waiting) >= self._limit:
+            self._full.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await asyncio.shield(future)
+
+    async def close(self) -> None:
+        """Runs what waits, then accepts nothing more."""
+        self._closed = True
+        if self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        # One turn of the loop lets the calls that became ready together share their batch.
+        await asyncio.sleep(0)
+        while self._waiting:
+            if self._busy < len(self._waiting) < self._limit:
+                await self._linger()
+            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            await self._run_batch(batch)
+        self._task = None
+
+    async def _linger(self) -> None:
+        self._full.clear()
+        try:
+            async with asyncio.timeout(self._linger_s):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+
+    async def _run_batch(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+        loop = asyncio.get_running_loop()
+        outcomes = await loop.run_in_executor(self._executor, self._attempt, [item for item, _ in batch])
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+                future.exception()  # a cancelled caller never asks; this marks it as seen
+            else:
+                future.set_result(outcome)
+
+    def _attempt(self, items: list[Item]) -> Sequence[Result | Exception]:
+        try:
+            return self._run(items)
+        except AccordError as error:
+            return [error] * len(items)
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+            return [outcome for item in items for outcome in self._attempt([item])]

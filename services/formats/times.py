@@ -1,0 +1,26 @@
+"""Instants as integers of milliseconds since 1970 (UTC), and their one text form: RFC 3339 with three decimals and Z."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from services.formats.canonical import FormatError
+
+TEXT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def text_of(instant_ms: int) -> str:
+    """2026-11-23T14:15:28.123Z for the instant, in milliseconds since 1970. Raises: OverflowError beyond year 9999."""
+    moment = _EPOCH + timedelta(milliseconds=instant_ms)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
+
+
+def instant_of(text: str) -> int:
+    """Milliseconds since 1970 for the text form. Raises: FormatError."""
+    if not TEXT.fullmatch(text):
+        raise FormatError("not an RFC 3339 instant with milliseconds in UTC")
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+    except ValueError:
+        raise FormatError("no such instant") from None

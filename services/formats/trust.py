@@ -1,0 +1,121 @@
+"""TRUST: what a verifier must know beforehand, and nothing more. The logs' origins and keys, and Accord's own signing keys.
+
+Everybody gets the file once, and compares its fingerprint with the one published out of band. Services' own keys are not
+in it: those come from the registry's signed lease.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from services.formats.canonical import FormatError, Members, dumps, loads
+from services.formats.entry import sha256_hex
+from services.formats.jwk import KeyOf, VerifyKey
+from services.formats.times import instant_of, text_of
+from services.tlog.note import NoteError, Verifier
+
+FORMAT = "accord-trust/v1"
+DISTANT_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
+
+class KeyRole(StrEnum):
+    """What a key of Accord signs; one key never has two roles."""
+
+    LEASE = "lease"
+    PERMIT = "permit"
+    BROKER = "broker"
+
+
+@dataclass(frozen=True, slots=True)
+class DatedKey:
+    """A signing key, good for what was signed from `from_ms` until before `until_ms`."""
+
+    role: KeyRole
+    key: VerifyKey
+    from_ms: int
+    until_ms: int = DISTANT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A trust domain's logs, by origin, and keys."""
+
+    trust_domain: str
+    logs: tuple[Verifier, ...]
+    keys: tuple[DatedKey, ...]
+
+    def log(self, origin: str) -> Verifier | None:
+        """The verifier of this origin's checkpoints."""
+        return next((log for log in self.logs if log.name == origin), None)
+
+    def key_of(self, role: KeyRole, at_ms: int | None = None) -> KeyOf:
+        """Looks up a key of one role that was good at `at_ms` (any time when None)."""
+
+        def find(kid: str) -> VerifyKey | None:
+            for dated in self.keys:
+                good = at_ms is None or dated.from_ms <= at_ms < dated.until_ms
+                if dated.role is role and dated.key.kid == kid and good:
+                    return dated.key
+            return None
+
+        return find
+
+    def to_bytes(self) -> bytes:
+        """The file's exact bytes."""
+        return dumps(
+            {
+                "format": FORMAT,
+                "trust_domain": self.trust_domain,
+                "logs": [log.vkey for log in self.logs],
+                "keys": [_key_json(key) for key in self.keys],
+            }
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's bytes, in hexadecimal: what is published out of band."""
+        return sha256_hex(self.to_bytes())
+
+
+def parse_trust(data: bytes) -> Trust:
+    """The trust that a file states. Raises: FormatError."""
+    members = Members(loads(data), "trust")
+    if members.text("format") != FORMAT:
+        raise FormatError(f"not a file of format {FORMAT}")
+    trust = Trust(members.text("trust_domain"), members.items("logs", _read_log), members.items("keys", _read_key))
+    members.done()
+    return trust
+
+
+def _key_json(dated: DatedKey) -> dict[str, Any]:
+    return {
+        "role": dated.role.value,
+        "jwk": dated.key.jwk,
+        "from": text_of(dated.from_ms),
+        "until": text_of(dated.until_ms),
+    }
+
+
+def _read_log(value: Any, what: str) -> Verifier:
+    if not isinstance(value, str):
+        raise FormatError(f"{what} is not a string")
+    try:
+        return Verifier.from_vkey(value)
+    except NoteError as error:
+        raise FormatError(f"{what}: {error}") from None
+
+
+def _read_key(value: Any, what: str) -> DatedKey:
+    members = Members(value, what)
+    try:
+        role = KeyRole(members.text("role"))
+    except ValueError:
+        raise FormatError(f"{what}.role is unknown") from None
+    dated = DatedKey(
+        role,
+        VerifyKey.read(members.value("jwk")),
+        instant_of(members.text("from")),
+        instant_of(members.text("until")),
+    )
+    members.done()
+    return dated
