@@ -1,8 +1,8 @@
 """One database: its engine, its transactions, its failures. Owns no table.
 
 Guarantees: a `write` transaction takes SQLite's write lock with its first statement (BEGIN IMMEDIATE) and is durable when it
-returns (WAL, synchronous=FULL); deleted pages are overwritten (secure_delete). A `read` sees one snapshot. Every failure
-of the database is STORAGE_UNAVAILABLE, and leaves nothing half written.
+returns (WAL, synchronous=FULL); deleted pages are overwritten (secure_delete). A `read` sees one snapshot. A database
+that fails (full disk, lost connection, corruption) is STORAGE_UNAVAILABLE, and leaves nothing half written.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from services.errors import AccordError, Reason
 
@@ -65,6 +65,8 @@ class Database:
 def _failures() -> Iterator[None]:
     try:
         yield
+    except (IntegrityError, DataError, ProgrammingError):
+        raise  # the caller's statement is wrong, the storage is well
     except DBAPIError as error:
         raise AccordError(Reason.STORAGE_UNAVAILABLE, retry_after=1.0) from error
 

@@ -5,7 +5,6 @@ request asked for, and that a private key is never readable by others nor overwr
 custody: for development, tests and small sites; a large site uses its own CA with the same profile.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.chassis.identity import Identity, parse_spiffe_id, server_name
+from services.ctl.private_files import PkiError, write_once, write_private
 from services.errors import AccordError
 
 CA_CERTIFICATE = "ca.crt"
@@ -27,10 +27,6 @@ CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(hours=24)
 CLOCK_SKEW = timedelta(minutes=5)
 MIN_RSA_BITS = 3072
-
-
-class PkiError(Exception):
-    """The authority refuses: the message says what is wrong, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ def init_ca(folder: Path, trust_domain: str, now: datetime) -> Authority:
     authority = Authority(root.trust_domain, _root_certificate(root.trust_domain, key, now), key)
     folder.mkdir(parents=True, exist_ok=True)
     write_private(folder / CA_KEY, private_pem(key))
-    _write(folder / CA_CERTIFICATE, authority.pem, 0o644)
+    write_once(folder / CA_CERTIFICATE, authority.pem, 0o644)
     return authority
 
 
@@ -91,7 +87,7 @@ def issue_leaf(
     if lifetime <= timedelta(0) or now + lifetime > ca.certificate.not_valid_after_utc:
         raise PkiError("the leaf must end after now and before its authority")
     _check_key(public_key)
-    leaf = _leaf_profile(leaf_names(identity, loopback), public_key, now, lifetime)
+    leaf = _leaf_profile(_names(identity, loopback), public_key, now, lifetime)
     leaf = leaf.issuer_name(ca.certificate.subject).add_extension(_authority_key_id(ca), critical=False)
     return leaf.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
@@ -141,32 +137,24 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all. Raises: PkiError if the path exists."""
-    _write(path, content, 0o600)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write beside, then link: a link never replaces a file, and a crash leaves at worst the temporary one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError as error:
-        raise PkiError(f"{path} exists and is not overwritten") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _identity(uri: str) -> Identity:
     try:
         return parse_spiffe_id(uri)
     except AccordError as error:
         raise PkiError(f"{uri}: {error.detail}") from error
+
+
+def _names(identity: Identity, loopback: bool) -> list[x509.GeneralName]:
+    """The names a leaf carries: the SPIFFE ID, its DNS form, and the loopback ones if asked for. Raises: PkiError."""
+    try:
+        name = server_name(identity)
+    except AccordError as error:
+        raise PkiError(f"{identity.uri}: {error.detail}") from error
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri), x509.DNSName(name)]
+    if loopback:
+        names.append(x509.DNSName("localhost"))
+        names.extend(x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1"))
+    return names
 
 
 def _root_certificate(trust_domain: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
@@ -193,19 +181,6 @@ def _dated(key: CertificatePublicKeyTypes, now: datetime, lifetime: timedelta) -
     builder = x509.CertificateBuilder(serial_number=x509.random_serial_number(), public_key=key)
     builder = builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(now + lifetime)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-
-
-def leaf_names(identity: Identity, loopback: bool) -> list[x509.GeneralName]:
-    """The names a leaf carries: the SPIFFE ID, its DNS form, and the loopback ones if asked for. Raises: PkiError."""
-    try:
-        name = server_name(identity)
-    except AccordError as error:
-        raise PkiError(f"{identity.uri}: {error.detail}") from error
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri), x509.DNSName(name)]
-    if loopback:
-        names.append(x509.DNSName("localhost"))
-        names.extend(x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1"))
-    return names
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:

@@ -30,7 +30,7 @@ PROFESSIONS: Mapping[str, str] = MappingProxyType(
 )
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
-_RPPS = re.compile(r"[1-9][0-9]{10}", re.ASCII)
+_RPPS = re.compile(r"(?!0+$)[0-9]{11}", re.ASCII)
 _SIREN = re.compile(r"[1-9][0-9]{8}", re.ASCII)
 _SIRET = re.compile(r"[1-9][0-9]{13}", re.ASCII)
 # ADELI and FINESS numbers begin with a department, 2A or 2B in Corsica.

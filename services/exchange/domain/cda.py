@@ -7,6 +7,7 @@ bounded by `safexml`. Leaves to others: schema validity, the INS (`patient`), an
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.errors import AccordError, Reason
 from services.exchange.domain.safexml import SafeXml, qualified
@@ -49,7 +50,7 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class CdaHeader:
-    """What a document says of itself; `authors` in order and without repetition, `wrapped` when inside a stylesheet."""
+    """What a document says of itself: identifiers in order and once each, `wrapped` when inside a stylesheet."""
 
     unique_id: Identifier
     type: Coded
@@ -82,7 +83,7 @@ class CdaReader:
         self._root_seen = self._wrapped = self._body_seen = False
         self._unique_id: Identifier | None = None
         self._type: Coded | None = None
-        self._patient_ids: list[Identifier] = []
+        self._patient_ids: dict[Identifier, None] = {}
         self._authors: dict[Identifier, None] = {}
         self._confidentiality: list[str] = []
         self._seen: set[str] = set()
@@ -90,8 +91,8 @@ class CdaReader:
             "id": self._on_id,
             "code": self._on_code,
             "confidentialityCode": self._on_confidentiality,
-            "recordTarget/patientRole/id": self._on_patient_id,
-            "author/assignedAuthor/id": self._on_author_id,
+            "recordTarget/patientRole/id": partial(self._on_identifier, self._patient_ids),
+            "author/assignedAuthor/id": partial(self._on_identifier, self._authors),
             "component": self._on_body,
         }
 
@@ -163,7 +164,7 @@ class CdaReader:
 
     def _count(self, place: str) -> None:
         if place in self._seen:
-            raise AccordError(_ONCE[place], f"the header has two {place}")
+            raise AccordError(_ONCE[place], f"the header repeats {place}")
         self._seen.add(place)
 
     def _after_header(self, name: str, path: list[str]) -> None:
@@ -193,15 +194,10 @@ class CdaReader:
         if code:
             self._confidentiality.append(code)
 
-    def _on_patient_id(self, attributes: dict[str, str]) -> None:
+    def _on_identifier(self, among: dict[Identifier, None], attributes: dict[str, str]) -> None:
         identifier = _identifier(attributes)
         if identifier is not None:
-            self._patient_ids.append(identifier)
-
-    def _on_author_id(self, attributes: dict[str, str]) -> None:
-        identifier = _identifier(attributes)
-        if identifier is not None:
-            self._authors[identifier] = None
+            among[identifier] = None
 
     def _on_body(self, attributes: dict[str, str]) -> None:
         self._body_seen = True

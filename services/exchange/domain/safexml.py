@@ -65,6 +65,7 @@ class SafeXml:
         Raises: AccordError DOCUMENT_UNSAFE beyond a limit or at a DOCTYPE, DOCUMENT_MALFORMED for what is not XML 1.0 in
         an encoding of `ENCODINGS`, and whatever the callbacks raise; after an error, the same one at each call.
         """
+        self._require_open()
         taken = 0
         while taken < len(chunk):
             piece = chunk[taken : taken + BLOCK - len(self._block)]
@@ -78,6 +79,7 @@ class SafeXml:
 
         Raises: as `feed`.
         """
+        self._require_open()
         self._flush(final=True)
         self._parser = None
 
@@ -107,11 +109,16 @@ class SafeXml:
             parser.SetReparseDeferralEnabled(False)
         return parser
 
-    def _flush(self, *, final: bool) -> None:
+    def _require_open(self) -> XMLParserType:
         if self._failure is not None:
             raise self._failure
+        if self._parser is None:
+            raise RuntimeError("the document is closed")
+        return self._parser
+
+    def _flush(self, *, final: bool) -> None:
         try:
-            self._parse(final=final)
+            self._parse(self._require_open(), final=final)
             if not final:
                 self._check_limits()
         except AccordError as failure:
@@ -119,13 +126,11 @@ class SafeXml:
             self._failure, self._parser = failure, None
             raise
 
-    def _parse(self, *, final: bool) -> None:
-        if self._parser is None:
-            raise RuntimeError("the reader is closed")
+    def _parse(self, parser: XMLParserType, *, final: bool) -> None:
         self._cut = True
         self._fed += len(self._block)
         try:
-            self._parser.Parse(bytes(self._block), final)
+            parser.Parse(self._block, final)
         except ExpatError as error:
             raise AccordError(Reason.DOCUMENT_MALFORMED, f"not well-formed XML: {ErrorString(error.code)}") from None
         self._block.clear()

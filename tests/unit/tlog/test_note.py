@@ -11,7 +11,7 @@ from tests.unit.tlog.signing import one_byte_away, signer
 
 LOG, WITNESS, STRANGER = signer("example.org/log"), signer("witness.example"), signer("stranger.example")
 TEXT = "first\n\nthird\n"
-TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.just("\n"), max_size=60).map(
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.just("\n"), max_size=60).map(
     lambda text: text + "\n"
 )
 
@@ -68,7 +68,7 @@ def test_two_known_keys_that_share_name_and_id_are_refused() -> None:
 
 def colliding_keys() -> tuple[Verifier, Verifier]:
     """Found by trying the public keys 0, 1, 2…: the first two whose ids under this name are equal."""
-    return Verifier("c", (9752).to_bytes(32)), Verifier("c", (108378).to_bytes(32))
+    return Verifier("c", (44464).to_bytes(32)), Verifier("c", (47398).to_bytes(32))
 
 
 @pytest.mark.parametrize("note", [sign_note(TEXT, LOG), sign_note("a\n", LOG)])

@@ -13,7 +13,7 @@ from services.tlog.proof import (
     verify_consistency,
     verify_inclusion,
 )
-from services.tlog.tree import EMPTY_ROOT
+from services.tlog.tree import EMPTY_ROOT, node_hash
 from tests.unit.tlog import naive_log
 
 ALL_SIZES = range(1, 133)
@@ -157,6 +157,27 @@ def test_an_old_root_is_refused_as_that_of_any_other_size() -> None:
                     verify_consistency(other, old_root, new, naive_log.root(0, new), proof)
 
 
+def test_an_inclusion_proof_is_refused_when_only_its_length_is_wrong_for_the_size() -> None:
+    """The hashes do lead to the root given, so that nothing but the height tells."""
+    leaf, proof, root = naive_log.root(0, 1), naive_log.path(0, 0, 4), naive_log.root(0, 4)
+    for size in (1, 2, 5, 8, 1000):
+        with pytest.raises(ProofError, match=r"too (many|few) hashes"):
+            verify_inclusion(leaf, 0, size, proof, root)
+    with pytest.raises(ProofError, match="too few"):
+        verify_inclusion(root, 0, 4, [], root)
+    with pytest.raises(ProofError, match="too many"):
+        verify_inclusion(leaf, 0, 1, [STRANGER], node_hash(STRANGER, leaf))
+
+
+def test_a_consistency_proof_is_refused_when_only_its_length_is_wrong_for_the_sizes() -> None:
+    """The hashes do lead to both roots given, so that nothing but the height tells."""
+    old_root, new_root, proof = naive_log.root(0, 3), naive_log.root(0, 4), naive_log.subproof(3, 0, 4)
+    with pytest.raises(ProofError, match="too few"):
+        verify_consistency(3, old_root, 1000, new_root, proof)
+    with pytest.raises(ProofError, match="too many"):
+        verify_consistency(3, node_hash(STRANGER, old_root), 4, node_hash(STRANGER, new_root), [*proof, STRANGER])
+
+
 def test_a_tree_whose_past_was_rewritten_has_no_proof_from_its_old_root() -> None:
     old_root = naive_log.root(0, 6)
     rewritten = [naive_log.root(4, 6), naive_log.root(6, 8), STRANGER]
@@ -181,6 +202,7 @@ def test_every_tree_continues_the_empty_one_by_an_empty_proof() -> None:
         (5, naive_log.root(0, 5), 5, naive_log.root(0, 5), [STRANGER]),
         (5, naive_log.root(0, 5), 5, STRANGER, []),
         (4, naive_log.root(0, 4), 5, naive_log.root(0, 5), []),
+        (3, naive_log.root(0, 3), 5, naive_log.root(0, 5), []),
         (5, naive_log.root(0, 5), 4, naive_log.root(0, 4), []),
         (-1, EMPTY_ROOT, 4, naive_log.root(0, 4), []),
         (4, b"short", 4, b"short", []),

@@ -14,7 +14,7 @@ from tests.unit.tlog.signing import one_byte_away, signer
 LOG = signer("example.org/ledger/1/0")
 HASH = bytes(range(32))
 HASH_LINE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-NOTES = st.text(st.characters(exclude_categories=("Cs",)), max_size=40).map(lambda text: text + "\n")
+NOTES = st.text(st.characters(codec="utf-8"), max_size=40).map(lambda text: text + "\n")
 
 
 def proof_text(index: int, size: int) -> str:

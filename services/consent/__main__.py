@@ -1,0 +1,130 @@
+"""The consent process: `python -m services.consent --config FILE`."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from accord.consent.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
+    consent_reader_service_pb2,
+    consent_reader_service_pb2_grpc,
+    consent_service_pb2,
+    consent_service_pb2_grpc,
+    decision_service_pb2,
+    decision_service_pb2_grpc,
+)
+
+from services.chassis.channel import open_channel
+from services.chassis.clock import SystemClock
+from services.chassis.config import ConfigError, load_settings
+from services.chassis.db import Database
+from services.chassis.identity import Identity
+from services.chassis.keys import derive, load_ed25519, load_secret, load_signer
+from services.chassis.logs import configure_logging
+from services.chassis.registry import RegistryView
+from services.chassis.server import Endpoint, run, serve
+from services.chassis.telemetry import build_telemetry
+from services.consent.config import Settings
+from services.consent.consents import ConsentHandlers
+from services.consent.convert import Convert
+from services.consent.domain.identifiers import Identifiers
+from services.consent.exchanges import ExchangeHandlers
+from services.consent.ledger import Ledger
+from services.consent.servicer import AuditServicer, ConsentReaderServicer, ConsentServicer, DecisionServicer
+from services.consent.shard import ShardLog
+from services.consent.tables import metadata
+from services.consent.vault import Vault
+from services.errors import AccordError
+from services.formats.trust import Trust, parse_trust
+from services.tlog.note import NoteSigner
+
+
+async def consent(settings: Settings) -> None:
+    """Serves until asked to stop. Raises: ConfigError, AccordError STORAGE_UNAVAILABLE, ValueError for a broken log."""
+    clock, trust = SystemClock(), parse_trust(settings.trust.read_bytes())
+    master = load_secret(settings.keys.master)
+    vault = Vault(partial(derive, master), os.urandom)
+    identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
+    permit_signer = load_signer(settings.keys.permit)
+    telemetry = build_telemetry(settings.telemetry, "consent")
+    database = Database(settings.database_url)
+    database.create(metadata)
+
+    logs = [
+        ShardLog(shard, database, signer, vault, clock, os.urandom, settings.clock_leeway_ms)
+        for shard, signer in enumerate(_log_signers(settings, trust))
+    ]
+    channel = open_channel(settings.registry, settings.server.tls, Identity(settings.trust_domain, "/registry"))
+    view = RegistryView(channel, trust, clock)
+    following = asyncio.create_task(view.follow())
+    consents = ConsentHandlers(vault, identifiers, secrets.randbits)
+    ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))
+    ledger.start()
+
+    conversions = Convert(identifiers, allow_test_ins=settings.allow_test_ins)
+    reader = ConsentReaderServicer(ledger, conversions)
+    decisions = DecisionServicer(ledger, conversions, permit_signer, settings.trust_domain, os.urandom)
+    endpoints = [
+        Endpoint(
+            consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+            partial(
+                consent_service_pb2_grpc.add_ConsentServiceServicer_to_server, ConsentServicer(ledger, conversions)
+            ),
+        ),
+        Endpoint(
+            consent_reader_service_pb2.DESCRIPTOR.services_by_name["ConsentReaderService"],
+            partial(consent_reader_service_pb2_grpc.add_ConsentReaderServiceServicer_to_server, reader),
+        ),
+        Endpoint(
+            decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
+            partial(decision_service_pb2_grpc.add_DecisionServiceServicer_to_server, decisions),
+        ),
+        Endpoint(
+            audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+            partial(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(ledger)),
+        ),
+    ]
+    try:
+        await serve("consent", settings.server, endpoints, partial(_problems, ledger, database, view), telemetry, clock)
+    finally:
+        following.cancel()
+        await ledger.close()
+        await channel.close()
+        database.close()
+
+
+def _log_signers(settings: Settings, trust: Trust) -> list[NoteSigner]:
+    key = load_ed25519(settings.keys.log)
+    public = key.public_key().public_bytes_raw()
+    origins = [f"{settings.trust_domain}/ledger/{settings.epoch}/{shard}" for shard in range(settings.shards)]
+    signers = [NoteSigner(origin, key.sign, public) for origin in origins]
+    if not all(trust.log(signer.name) == signer.verifier for signer in signers):
+        raise ConfigError("trust: lists another key, or none, for one of this ledger's logs")
+    return signers
+
+
+async def _problems(ledger: Ledger, database: Database, view: RegistryView) -> Sequence[str]:
+    await ledger.read(database.ping)
+    return () if view.fresh() else ("the registry lease is stale",)
+
+
+def main() -> None:
+    """Reads the settings and serves; a start that cannot succeed ends with one explanation."""
+    parser = argparse.ArgumentParser(prog="python -m services.consent", description="The consent ledger.")
+    parser.add_argument("--config", type=Path, required=True, help="settings, a TOML file")
+    arguments = parser.parse_args()
+    configure_logging("consent")
+    try:
+        run(consent(load_settings(Settings, arguments.config)))
+    except (ConfigError, AccordError, OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

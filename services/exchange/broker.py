@@ -1,0 +1,249 @@
+"""The use case: one bundle from its sender to its recipient, every step of it on the record or not at all.
+
+Guarantees that one request id is one exchange, delivered at most once and answered the same for ever; that a refusal after
+a valid manifest is recorded before it is told; and that what was authorised gets its outcome even when its sender is gone.
+
+What a crash leaves, by the last commit before it:
+- `claim`: nothing has left. At start the claim is forgotten and the spool emptied; the same manifest may be sent again.
+- the ledger's authorisation: nothing has left either, bytes wait for `sending`. The ledger's sweeper records UNKNOWN.
+- `sending`: bytes may have left. At start UNKNOWN is recorded and the request id answers RECIPIENT_UNREACHABLE.
+- the ledger's outcome: as above; the ledger keeps the outcome it has, and nothing is sent again.
+- `delivered`, `refused`: the answer is durable and is given again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from services.chassis.admission import Admission
+from services.chassis.registry import RegistryView
+from services.errors import MEANINGS, AccordError, Kind, Reason
+from services.exchange.carry import Carrier, Granted
+from services.exchange.clients import Ledger, Refused
+from services.exchange.domain.bundle import Checked
+from services.exchange.domain.exchange import Answer, Case, Denied, Sent
+from services.exchange.domain.frames import Frame
+from services.exchange.intake import Intake, manifest_token, open_case
+from services.exchange.settle import Settler
+from services.exchange.spool import SpooledBundle
+from services.exchange.store import Earlier, Key, Store, Unsettled
+from services.formats.entry import OutcomeResult
+
+PATIENCE_S = 10.0
+"""How long a sender waits for a ledger that does not record its outcome; the broker goes on trying."""
+PAUSES_S = (0.1, 5.0)
+STOP_S = 15.0
+_PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Broker:
+    """Moves bundles. `stopping` is shared with the gates: once set, nothing more leaves."""
+
+    def __init__(
+        self,
+        trust_domain: str,
+        view: RegistryView,
+        store: Store,
+        ledger: Ledger,
+        intake: Intake,
+        carrier: Carrier,
+        settler: Settler,
+        places: Admission,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._trust_domain, self._view, self._store, self._ledger = trust_domain, view, store, ledger
+        self._intake, self._carrier, self._settler = intake, carrier, settler
+        self._places, self._stopping = places, stopping
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Deals with what an earlier life left. Raises: AccordError STORAGE_UNAVAILABLE."""
+        for unsettled in await self._store.recover():
+            self._start(self._recover(unsettled))
+
+    async def send(self, caller: str, frames: AsyncIterator[Frame]) -> Answer:
+        """Delivers the bundle that `caller` (services/…) sends, or gives the answer it was given before.
+
+        Raises: AccordError: every reason but those of the registrars and the portal.
+        """
+        with ExitStack() as held:
+            self._places.enter(caller)
+            held.callback(self._places.leave, caller)
+            token = await manifest_token(frames)
+            case = open_case(token, caller, self._trust_domain, self._view.current().services)
+            earlier = await self._store.claim(_key(case), case.exchange)
+            if earlier is not None:
+                return await self._again(case, earlier)
+            bundle, documents = await self._take_in(case, frames)
+            # From here on the sender's going away changes nothing: the task owns the place and the bundle.
+            task = self._start(self._carry(case, bundle, documents, held.pop_all()))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Cuts what is being sent, and waits until the outcomes are recorded, at most STOP_S seconds."""
+        self._stopping.set()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=STOP_S)
+            for task in left:
+                task.cancel()
+        await self._store.close()
+
+    async def _again(self, case: Case, earlier: Earlier) -> Answer:
+        if earlier.exchange != case.exchange:
+            await self._shielded(self._ledger.record_refusal(case, Reason.REQUEST_ID_REUSED))
+            raise AccordError(Reason.REQUEST_ID_REUSED)
+        if earlier.answer is not None:
+            return earlier.answer
+        if earlier.reason is not None:
+            raise AccordError(earlier.reason)
+        raise AccordError(Reason.EXCHANGE_IN_PROGRESS, retry_after=1.0)
+
+    async def _take_in(self, case: Case, frames: AsyncIterator[Frame]) -> tuple[SpooledBundle, tuple[Checked, ...]]:
+        bundle: SpooledBundle | None = None
+        try:
+            bundle = await self._intake.open(case)
+            return bundle, await self._intake.fill(case, bundle, frames)
+        except AccordError as refusal:
+            await self._shielded(self._refuse(case, bundle, refusal.reason))
+            raise
+        except BaseException:
+            await self._shielded(self._forget(case, bundle))
+            raise
+
+    async def _refuse(self, case: Case, bundle: SpooledBundle | None, reason: Reason) -> None:
+        """On the record first; only then is it a refusal."""
+        await self._drop(bundle)
+        try:
+            await self._ledger.record_refusal(case, reason)
+        except AccordError as error:
+            await self._store.release(_key(case))
+            raise AccordError(Reason.LEDGER_UNAVAILABLE, retry_after=error.retry_after or 1.0) from error
+        await self._close_claim(case, reason)
+
+    async def _forget(self, case: Case, bundle: SpooledBundle | None) -> None:
+        await self._drop(bundle)
+        await self._store.release(_key(case))
+
+    async def _carry(
+        self, case: Case, bundle: SpooledBundle, documents: tuple[Checked, ...], held: ExitStack
+    ) -> Answer:
+        with held:
+            try:
+                granted = await self._authorize(case, documents)
+                sent = await self._send(case, granted, bundle)
+            finally:
+                await self._drop(bundle)
+            settling = self._start(self._settle(case, granted, sent, documents))
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    result = await asyncio.shield(settling)
+            except TimeoutError:
+                raise AccordError(
+                    Reason.LEDGER_UNAVAILABLE, "the outcome waits to be recorded", retry_after=5.0
+                ) from None
+        if isinstance(result, Reason):
+            raise AccordError(result)
+        return result
+
+    async def _authorize(self, case: Case, documents: tuple[Checked, ...]) -> Granted:
+        try:
+            decision = await self._carrier.authorize(case, documents)
+        except BaseException:
+            await self._store.release(_key(case))
+            raise
+        if isinstance(decision, Denied):
+            await self._store.refused(_key(case), decision.reason)
+            raise AccordError(decision.reason)
+        return decision
+
+    async def _send(self, case: Case, granted: Granted, bundle: SpooledBundle) -> Sent:
+        try:
+            await self._store.sending(_key(case), granted.authorization.entry)
+        except AccordError as error:
+            return Sent(OutcomeResult.FAILED, error.reason)
+        try:
+            return await self._carrier.send(case, granted, bundle)
+        except Exception:  # whatever broke, the authorisation must get an outcome
+            _log.exception("sending broke")
+            return Sent(OutcomeResult.UNKNOWN, Reason.INTERNAL)
+
+    async def _settle(
+        self, case: Case, granted: Granted, sent: Sent, documents: tuple[Checked, ...]
+    ) -> Answer | Reason:
+        async def once() -> Answer | Reason:
+            if sent.reason is None:
+                answer = await self._settler.answer(case, granted.authorization, sent, documents)
+                await self._store.delivered(_key(case), answer)
+                return answer
+            await self._settler.record(granted.authorization.entry, case.exchange, sent)
+            if sent.result is OutcomeResult.FAILED:
+                await self._close_claim(case, sent.reason)
+            else:
+                await self._store.refused(_key(case), sent.reason)
+            return sent.reason
+
+        try:
+            return await self._persist(once)
+        except AccordError as error:
+            await self._store.refused(_key(case), error.reason)
+            return error.reason
+
+    async def _recover(self, unsettled: Unsettled) -> None:
+        sent = Sent(OutcomeResult.UNKNOWN, Reason.RECIPIENT_UNREACHABLE)
+        try:
+            await self._persist(lambda: self._settler.record(unsettled.authorization, unsettled.exchange, sent))
+        except AccordError as error:  # the ledger has another outcome of it: that one stands
+            _log.warning("an outcome was not superseded", extra={"fields": {"reason": error.reason.value}})
+        await self._store.refused(unsettled.key, Reason.RECIPIENT_UNREACHABLE)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Tries until it succeeds, is refused for good, or the process stops. Raises: AccordError."""
+        pause, longest = PAUSES_S
+        while True:
+            try:
+                return await attempt()
+            except AccordError as error:
+                final = isinstance(error, Refused) or error.reason is Reason.LEDGER_ROLLED_BACK
+                if final or error.kind is not Kind.UNAVAILABLE or self._stopping.is_set():
+                    raise
+                _log.warning("an outcome waits", extra={"fields": {"reason": error.reason.value}})
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    async def _close_claim(self, case: Case, reason: Reason) -> None:
+        """A refusal of the bundle stands; a failure of the platform does not bind the manifest."""
+        if MEANINGS[reason].kind in _PASSING and reason is not Reason.RECIPIENT_UNREACHABLE:
+            await self._store.release(_key(case))
+        else:
+            await self._store.refused(_key(case), reason)
+
+    async def _drop(self, bundle: SpooledBundle | None) -> None:
+        if bundle is None:
+            return
+        try:
+            await self._intake.delete(bundle)
+        except AccordError:
+            _log.exception("a spooled bundle was not deleted; the next start will")
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that is waited for at the end (grpc/grpc#37239: a server's stop skips what its handlers still do)."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # a sender that is gone never asks; this marks it as seen
+
+
+def _key(case: Case) -> Key:
+    return Key(case.manifest.sender, case.manifest.jti)

@@ -1,0 +1,93 @@
+"""Whether a bundle is what its manifest declares: time window, limits, and each document against its own header.
+
+Pure. Guarantees that a document which passes names one valid INS and has the type and authors declared, and that its class
+follows from its type alone. Leaves to others: the bytes (`spool`), whose INS it is and every right (the ledger).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.errors import AccordError, Reason
+from services.exchange.domain.cda import CdaHeader
+from services.exchange.domain.patient import patient_ins
+from services.formats.manifest import DeclaredDocument, Manifest
+from services.nomenclature.documents import document_class
+from services.nomenclature.ins import Ins
+from services.nomenclature.oids import PS_IDNAT, STRUCT_IDNAT
+from services.nomenclature.professions import ps_idnat_is_valid, struct_idnat_is_valid
+
+LEEWAY_MS = 30_000
+"""How far the sender's clock may be from ours."""
+
+_AUTHOR_CHECKS = {PS_IDNAT: ps_idnat_is_valid, STRUCT_IDNAT: struct_idnat_is_valid}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most bytes that one bundle, and one document, may have."""
+
+    bundle: int
+    document: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a platform asks of documents: whether test identities pass, whether national identifiers are checked."""
+
+    allow_test_ins: bool
+    check_author_identifiers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document that is as declared: whose it is, and its class (JDV_J57)."""
+
+    ins: Ins
+    document_class: str
+
+
+def check_window(manifest: Manifest, now_ms: int) -> None:
+    """The manifest is neither from the future nor over, within LEEWAY_MS. Raises: AccordError MANIFEST_EXPIRED."""
+    if now_ms < manifest.issued_s * 1000 - LEEWAY_MS:
+        raise AccordError(Reason.MANIFEST_EXPIRED, "the manifest is from the future")
+    if now_ms >= manifest.expires_s * 1000 + LEEWAY_MS:
+        raise AccordError(Reason.MANIFEST_EXPIRED, "the manifest has expired")
+
+
+def check_limits(documents: Iterable[DeclaredDocument], limits: Limits) -> None:
+    """The declared sizes are within the limits. Raises: AccordError BUNDLE_TOO_LARGE."""
+    sizes = [document.size for document in documents]
+    if max(sizes) > limits.document:
+        raise AccordError(Reason.BUNDLE_TOO_LARGE, f"a document has more than {limits.document} bytes")
+    if sum(sizes) > limits.bundle:
+        raise AccordError(Reason.BUNDLE_TOO_LARGE, f"the bundle has more than {limits.bundle} bytes")
+
+
+def check_document(declared: DeclaredDocument, header: CdaHeader, rules: Rules) -> Checked:
+    """The document whose header this is, if it is as declared.
+
+    Raises: AccordError, in this order: INS_MISSING, PATIENT_AMBIGUOUS, INS_INVALID, INS_TEST_REFUSED;
+    DOCUMENT_TYPE_MISMATCH; DOCUMENT_TYPE_UNKNOWN; AUTHOR_MISMATCH; AUTHOR_INVALID.
+    """
+    ins = patient_ins(header, allow_test=rules.allow_test_ins)
+    if (declared.type.code, declared.type.system) != (header.type.code, header.type.system):
+        raise AccordError(Reason.DOCUMENT_TYPE_MISMATCH)
+    found = document_class(header.type.code, header.type.system)
+    if found is None:
+        raise AccordError(Reason.DOCUMENT_TYPE_UNKNOWN)
+    authors = {(author.root, author.extension) for author in header.authors}
+    if set(declared.authors) != authors:
+        raise AccordError(Reason.AUTHOR_MISMATCH)
+    if rules.check_author_identifiers and not all(_author_is_valid(root, value) for root, value in authors):
+        raise AccordError(Reason.AUTHOR_INVALID)
+    return Checked(ins, found)
+
+
+def categories(documents: Iterable[Checked]) -> tuple[str, ...]:
+    """The data categories that move, each once, in order: `class:NN`."""
+    return tuple(sorted({f"class:{document.document_class}" for document in documents}))
+
+
+def _author_is_valid(root: str, extension: str) -> bool:
+    check = _AUTHOR_CHECKS.get(root)
+    return check is None or check(extension)

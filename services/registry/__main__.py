@@ -1,0 +1,98 @@
+"""The registry process: `python -m services.registry --config FILE`."""
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from accord.registry.v1 import (
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
+    lease_service_pb2,
+    lease_service_pb2_grpc,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+)
+
+from services.chassis.clock import SystemClock
+from services.chassis.config import ConfigError, load_settings
+from services.chassis.db import Database
+from services.chassis.keys import load_signer
+from services.chassis.logs import configure_logging
+from services.chassis.server import Endpoint, run, serve
+from services.chassis.telemetry import build_telemetry
+from services.chassis.tls import leaf_identity
+from services.errors import AccordError
+from services.registry import health, store
+from services.registry.catalog import Catalog
+from services.registry.commits import Commits, run_read
+from services.registry.config import Settings
+from services.registry.lease import Leases
+from services.registry.servicer import CatalogServicer, LeaseServicer, RegistryServicer
+from services.registry.tables import METADATA
+
+
+async def registry(settings: Settings) -> None:
+    """Serves until asked to stop. Raises: ConfigError, AccordError STORAGE_UNAVAILABLE."""
+    if leaf_identity(settings.server.tls).trust_domain != settings.trust_domain:
+        raise ConfigError("trust_domain: not the trust domain of the server's certificate")
+    clock = SystemClock()
+    signer = load_signer(settings.lease_key)
+    telemetry = build_telemetry(settings.telemetry, "registry")
+    database = Database(settings.database_url)
+    database.create(METADATA)
+    with database.write() as connection:
+        store.prepare(connection)
+        snapshot = store.check(connection, settings.trust_domain)
+
+    executor = ThreadPoolExecutor(1, "registry-store")
+    leases = Leases(signer, settings.trust_domain, clock, partial(run_read, database, executor, store.snapshot))
+    await leases.publish(snapshot)
+    commits = Commits(database, executor, leases)
+    catalog = Catalog(commits, settings.trust_domain, clock)
+    endpoints = _endpoints(
+        RegistryServicer(catalog, allow_local=settings.allow_local_endpoints),
+        CatalogServicer(catalog),
+        LeaseServicer(leases),
+    )
+    probe = partial(health.problems, commits, leases)
+    try:
+        await serve("registry", settings.server, endpoints, probe, telemetry, clock)
+    finally:
+        await commits.drain()
+        executor.shutdown()
+        database.close()
+
+
+def _endpoints(writer: RegistryServicer, reader: CatalogServicer, lease: LeaseServicer) -> list[Endpoint]:
+    return [
+        Endpoint(
+            registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"],
+            partial(registry_service_pb2_grpc.add_RegistryServiceServicer_to_server, writer),
+        ),
+        Endpoint(
+            catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+            partial(catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server, reader),
+        ),
+        Endpoint(
+            lease_service_pb2.DESCRIPTOR.services_by_name["LeaseService"],
+            partial(lease_service_pb2_grpc.add_LeaseServiceServicer_to_server, lease),
+        ),
+    ]
+
+
+def main() -> None:
+    """Reads the settings and serves; a start that cannot succeed ends with one explanation."""
+    parser = argparse.ArgumentParser(prog="python -m services.registry", description="The register of services.")
+    parser.add_argument("--config", type=Path, required=True, help="settings, a TOML file")
+    arguments = parser.parse_args()
+    configure_logging("registry")
+    try:
+        run(registry(load_settings(Settings, arguments.config)))
+    except (ConfigError, AccordError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

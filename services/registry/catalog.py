@@ -1,0 +1,145 @@
+"""The register's use cases. Each write gathers, decides and commits in one exclusive transaction.
+
+Guarantees that a change, its history and the snapshot that results are one commit, that a repeat changes nothing, and
+that an OID, a SIREN and a key belong to one holder. Leaves the form of what is asked to `convert`, and transactions to
+`commits`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from services.chassis.clock import Clock
+from services.errors import AccordError, Reason, Violation, invalid
+from services.registry import store
+from services.registry.commits import Commits, Done
+from services.registry.domain.service import Application, Organization, RecordedOrganization, Service, admit
+from services.registry.domain.snapshot import Snapshot
+from services.registry.domain.status import Standing
+from services.registry.rows import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A registrar's wish to move a service: which one, at which etag (empty: any), how, who asks, and why."""
+
+    name: str
+    etag: str
+    move: Callable[[Standing], Standing]
+    author: str
+    justification: str = ""
+
+
+class Catalog:
+    """The register, as its servicers use it."""
+
+    def __init__(self, commits: Commits, trust_domain: str, clock: Clock) -> None:
+        self._commits, self._trust_domain, self._clock = commits, trust_domain, clock
+
+    async def create_organization(self, organization: Organization) -> RecordedOrganization:
+        """Records an organisation; the same again is a no-op.
+
+        Raises: AccordError REQUEST_ID_REUSED for other content under its name, FIELD_INVALID for a SIREN or OID in use.
+        """
+        return await self._commits.write(partial(self._create_organization, organization=organization))
+
+    async def create_service(self, application: Application, author: str) -> Service:
+        """Records a service, applied; the same again is a no-op that gives it as it stands now.
+
+        Raises: AccordError REQUEST_ID_REUSED for other content under its name, STATE_CONFLICT for a register that is
+        full, FIELD_INVALID for an unknown organisation, an OID or a key in use.
+        """
+        return await self._commits.write(partial(self._create_service, application=application, author=author))
+
+    async def move(self, wish: Move) -> Service:
+        """Moves a service; a move that changes nothing is not recorded.
+
+        Raises: AccordError RESOURCE_NOT_FOUND, ETAG_MISMATCH, or what the move raises.
+        """
+        return await self._commits.write(partial(self._move, wish=wish))
+
+    async def get(self, name: str) -> Service:
+        """One service. Raises: AccordError RESOURCE_NOT_FOUND."""
+        return await self._commits.read(partial(_require, name=name))
+
+    async def page(self, after: str, size: int) -> tuple[list[Service], bool]:
+        """Up to `size` services whose names follow `after`, in order of name, and whether there are more."""
+        found = await self._commits.read(partial(store.list_services, after=after, limit=size + 1))
+        return found[:size], len(found) > size
+
+    def _create_organization(
+        self, connection: Connection, before: Snapshot, *, organization: Organization
+    ) -> Done[RecordedOrganization]:
+        known = store.find_organization(connection, organization.name)
+        if known is not None:
+            _same(known.organization, organization)
+            return Done(known, before)
+        _refuse(
+            ("organization.siren", store.siren_is_held(connection, organization.siren)),
+            ("organization.oid", store.organization_oid_is_held(connection, organization.oid)),
+        )
+        recorded = RecordedOrganization(organization, self._clock.wall_ms())
+        store.insert_organization(connection, recorded)
+        return Done(recorded, before)
+
+    def _create_service(
+        self, connection: Connection, before: Snapshot, *, application: Application, author: str
+    ) -> Done[Service]:
+        known = store.find_service(connection, application.name)
+        if known is not None:
+            _same(known.application, application)
+            return Done(known, before)
+        _check_references(connection, application)
+        service = admit(application, self._trust_domain, self._clock.wall_ms())
+        store.insert_service(connection, service)
+        self._note(connection, service, None, author, "")
+        after = store.advance(connection, before)
+        if not after.fits:
+            raise AccordError(Reason.STATE_CONFLICT, "the register is full")
+        return Done(service, after)
+
+    def _move(self, connection: Connection, before: Snapshot, *, wish: Move) -> Done[Service]:
+        service = _require(connection, wish.name)
+        moved = service.moved(wish.etag, wish.move)
+        if moved is service:
+            return Done(service, before)
+        store.update_service(connection, moved)
+        self._note(connection, moved, service, wish.author, wish.justification)
+        return Done(moved, store.advance(connection, before))
+
+    def _note(self, connection: Connection, now: Service, then: Service | None, author: str, why: str) -> None:
+        origin = None if then is None else then.standing.status
+        move = Transition(now.name, origin, now.standing.status, self._clock.wall_ms(), author, why)
+        store.insert_transition(connection, move)
+
+
+def _require(connection: Connection, name: str) -> Service:
+    service = store.find_service(connection, name)
+    if service is None:
+        raise AccordError(Reason.RESOURCE_NOT_FOUND)
+    return service
+
+
+def _same(known: object, asked: object) -> None:
+    if known != asked:
+        raise AccordError(Reason.REQUEST_ID_REUSED, "the name was used with other content")
+
+
+def _check_references(connection: Connection, application: Application) -> None:
+    unknown = store.find_organization(connection, application.organization) is None
+    faults = [Violation("service.organization", "names no recorded organization")] if unknown else []
+    keys = ((f"service.signing_keys[{at}].jwk", key.kid) for at, key in enumerate(application.keys))
+    _refuse(
+        ("service.oid", store.service_oid_is_held(connection, application.oid)),
+        *((field, store.key_is_held(connection, kid)) for field, kid in keys),
+        faults=faults,
+    )
+
+
+def _refuse(*held: tuple[str, bool], faults: list[Violation] | None = None) -> None:
+    """Refuses what is unique and already somebody else's."""
+    found = (faults or []) + [Violation(field, "is already in use") for field, is_held in held if is_held]
+    if found:
+        raise invalid(found)

@@ -1,0 +1,81 @@
+"""The register's tables: rows, dumb on purpose. `rows` turns them into domain values, `store` holds the statements."""
+
+from sqlalchemy import BigInteger, Table
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+
+class RegistryTable(SQLModel, registry=registry()):
+    """The base of the register's tables: their metadata is its own."""
+
+
+class OrganizationRow(RegistryTable, table=True):
+    """An organisation."""
+
+    __tablename__ = "organization"
+    name: str = Field(primary_key=True)
+    siren: str = Field(unique=True)
+    oid: str = Field(unique=True)
+    display_name: str
+    create_ms: int = Field(sa_type=BigInteger)
+
+
+class ServiceRow(RegistryTable, table=True):
+    """A service as it stands; `convention` is JSON, `before` the status that a suspension replaced."""
+
+    __tablename__ = "service"
+    name: str = Field(primary_key=True)
+    organization: str = Field(foreign_key="organization.name")
+    display_name: str
+    oid: str = Field(unique=True)
+    endpoint: str
+    spiffe_id: str = Field(unique=True)
+    convention: str
+    status: str
+    before: str | None = None
+    revision: int
+    create_ms: int = Field(sa_type=BigInteger)
+    record: bytes
+
+
+class ServiceKeyRow(RegistryTable, table=True):
+    """A signing key; the primary key says that it signs for one service only."""
+
+    __tablename__ = "service_key"
+    kid: str = Field(primary_key=True)
+    service: str = Field(foreign_key="service.name", index=True)
+    position: int
+    jwk: str
+
+
+class TransitionRow(RegistryTable, table=True):
+    """One move of a service: when, from where (None: it was recorded), to where, by whom (SPIFFE ID), and why."""
+
+    __tablename__ = "transition"
+    id: int | None = Field(default=None, primary_key=True)
+    service: str = Field(foreign_key="service.name", index=True)
+    origin: str | None = None
+    target: str
+    time_ms: int = Field(sa_type=BigInteger)
+    author: str
+    justification: str
+
+
+class SnapshotRow(RegistryTable, table=True):
+    """The one head: what the newest snapshot is."""
+
+    __tablename__ = "snapshot"
+    id: int = Field(primary_key=True)
+    sequence: int = Field(sa_type=BigInteger)
+    hash: str
+
+
+METADATA = RegistryTable.metadata
+
+
+def _table(name: str) -> Table:
+    return METADATA.tables[name]
+
+
+ORGANIZATION, SERVICE, SERVICE_KEY = _table("organization"), _table("service"), _table("service_key")
+TRANSITION, SNAPSHOT = _table("transition"), _table("snapshot")
