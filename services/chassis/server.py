@@ -103,7 +103,7 @@ class Process:
         )
         self._health = Health(probe, [endpoint.descriptor.full_name for endpoint in endpoints])
         self._server: Acceptor | None = None
-        self._ends: asyncio.Future[bool]
+        self._ends: asyncio.Future[Any] = asyncio.Future()
         self.rpc_port = 0
         self.health_port = 0
 
@@ -115,16 +115,15 @@ class Process:
         self.rpc_port = server.add_secure_port(self._settings.listen, self._credentials)
         await server.start()
         self._server = server
-        self._ends = asyncio.ensure_future(
-            server.wait_for_termination()
-        )  # never cancelled: that would cancel a stop too
+        # Never to be cancelled: grpc.aio would take the cancellation for the shutdown's own.
+        self._ends = asyncio.ensure_future(server.wait_for_termination())
         self.health_port = await self._health.start(self._settings.health_listen)
         _log.info("listening", extra={"fields": {"rpc_port": self.rpc_port, "health_port": self.health_port}})
 
     async def run_until(self, asked: asyncio.Event) -> None:
         """Wait until `asked` is set. Raises: RuntimeError if the server ends by itself, which it never should."""
-        asks = asyncio.create_task(asked.wait())
-        await asyncio.wait([self._ends, asks], return_when=asyncio.FIRST_COMPLETED)
+        asks: asyncio.Future[Any] = asyncio.create_task(asked.wait())
+        await asyncio.wait({self._ends, asks}, return_when=asyncio.FIRST_COMPLETED)
         asks.cancel()
         if self._ends.done():
             raise RuntimeError("the server has ended by itself") from self._ends.exception()

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,9 @@ from services.consent.vault import Vault
 from services.errors import AccordError
 from services.formats.trust import Trust, parse_trust
 from services.tlog.note import NoteSigner
+
+START_S = 5.0
+"""How long the first lease may take before the process reports its health without it."""
 
 
 async def consent(settings: Settings) -> None:
@@ -90,6 +94,8 @@ async def consent(settings: Settings) -> None:
             partial(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(ledger)),
         ),
     ]
+    with suppress(AccordError):  # without a lease it serves all the same: a withdrawal needs none
+        await view.wait_ready(START_S)
     try:
         await serve("consent", settings.server, endpoints, partial(_problems, ledger, database, view), telemetry, clock)
     finally:

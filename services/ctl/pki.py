@@ -122,7 +122,10 @@ def service_identity(trust_domain: str, service_id: str) -> Identity:
 
 def parse_root(trust_domain: str) -> Identity:
     """Check a trust domain's form, as the identity `/root` within it. Raises: PkiError."""
-    return _identity(f"spiffe://{trust_domain}/root")
+    root = _identity(f"spiffe://{trust_domain}/root")
+    if root.path != "/root":
+        raise PkiError(f"{trust_domain}: not a trust domain")
+    return root
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -8,5 +8,5 @@ Leaves every right to the consent ledger, and who is referenced to the registry:
 
 Reading order: `broker` (the use case) → `intake`, `spool`, `domain/cda`, `domain/bundle` (what comes in) → `carry`, `gate`,
 `domain/cover`, `deliver` (what goes out) → `settle`, `domain/settlement`, `witness` (what is proven) → `store`, `clients`,
-`channels`, `convert`, `servicer`, `__main__`.
+`channels`, `convert`, `servicer`, `wiring`, `__main__`.
 """

@@ -1,103 +1,25 @@
 """The exchange process: `python -m services.exchange --config FILE`."""
 
 import argparse
-import asyncio
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
-from accord.exchange.v1 import exchange_service_pb2, exchange_service_pb2_grpc
-
-from services.chassis.admission import Admission
 from services.chassis.clock import SystemClock
 from services.chassis.config import ConfigError, load_settings
-from services.chassis.db import Database
-from services.chassis.identity import Identity
-from services.chassis.keys import load_signer
 from services.chassis.logs import configure_logging
-from services.chassis.registry import RegistryView
-from services.chassis.server import Endpoint, run, serve
+from services.chassis.server import run, serve
 from services.chassis.telemetry import build_telemetry
 from services.errors import AccordError
-from services.exchange.broker import Broker
-from services.exchange.carry import Carrier
-from services.exchange.channels import Channels
-from services.exchange.clients import Ledger
 from services.exchange.config import Settings
-from services.exchange.intake import Intake
-from services.exchange.servicer import ExchangeServicer
-from services.exchange.settle import Settler
-from services.exchange.spool import Spool
-from services.exchange.store import METADATA, Store
-from services.exchange.witness import Witness
-from services.formats.jwk import Signer
-from services.formats.trust import KeyRole, Trust, parse_trust
-
-WORKERS = 4
+from services.exchange.wiring import wired
 
 
 async def exchange(settings: Settings) -> None:
     """Serves until asked to stop. Raises: ConfigError, AccordError STORAGE_UNAVAILABLE, ValueError for a broken TRUST."""
-    clock, stopping = SystemClock(), asyncio.Event()
-    trust, signer = parse_trust(settings.trust.read_bytes()), load_signer(settings.signing_key)
-    _check_trust(settings, trust, signer, clock.wall_ms())
+    clock = SystemClock()
     telemetry = build_telemetry(settings.telemetry, "exchange")
-    workers, writer = ThreadPoolExecutor(WORKERS, "exchange-spool"), ThreadPoolExecutor(1, "exchange-store")
-    database = Database(settings.database_url)
-    database.create(METADATA)
-    store = Store(database, writer, settings.instance)
-    spool = Spool(settings.spool)
-    spool.prepare()
-
-    channels = Channels(settings.server.tls)
-    view = RegistryView(channels.to(settings.registry, Identity(settings.trust_domain, "/registry")), trust, clock)
-    ledger = Ledger(channels, settings.consent, settings.trust_domain)
-    witness = Witness(ledger, store, trust)
-    await witness.start()
-    intake = Intake(spool, workers, clock, settings.limits, settings.rules)
-    carrier = Carrier(ledger, witness, view, channels, signer, trust, clock, workers, stopping)
-    settler = Settler(ledger, witness, view, trust, workers)
-    places = Admission(settings.max_in_flight)
-    broker = Broker(settings.trust_domain, view, store, ledger, intake, carrier, settler, places, stopping)
-    following = [asyncio.create_task(work) for work in (view.follow(), witness.follow())]
-    await broker.start()
-
-    endpoint = Endpoint(
-        exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"],
-        partial(exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server, ExchangeServicer(broker)),
-    )
-    probe = partial(_problems, database, writer, view, witness)
-    try:
-        await serve("exchange", settings.server, [endpoint], probe, telemetry, clock)
-    finally:
-        await broker.close()
-        for task in following:
-            task.cancel()
-        await channels.close()
-        workers.shutdown()
-        writer.shutdown()
-        database.close()
-
-
-def _check_trust(settings: Settings, trust: Trust, signer: Signer, now_ms: int) -> None:
-    if trust.trust_domain != settings.trust_domain:
-        raise ConfigError("trust: is of another trust domain")
-    if trust.key_of(KeyRole.BROKER, now_ms)(signer.verify_key.kid) is None:
-        raise ConfigError("signing_key: not a broker key that TRUST lists as good now")
-
-
-async def _problems(
-    database: Database, writer: ThreadPoolExecutor, view: RegistryView, witness: Witness
-) -> Sequence[str]:
-    await asyncio.get_running_loop().run_in_executor(writer, database.ping)
-    problems = [] if view.fresh() else ["the registry lease is stale"]
-    try:
-        witness.require()
-    except AccordError as error:
-        problems.append(error.reason.value)
-    return problems
+    async with wired(settings, clock) as broker:
+        await serve("exchange", settings.server, [broker.endpoint], broker.probe, telemetry, clock)
 
 
 def main() -> None:

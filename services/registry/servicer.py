@@ -28,14 +28,14 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     def __init__(self, catalog: Catalog, *, allow_local: bool) -> None:
         self._catalog, self._allow_local = catalog, allow_local
 
-    async def CreateOrganization(  # noqa: N802 (the contract's name, here and below)
+    async def CreateOrganization(
         self, request: registry_pb.CreateOrganizationRequest, context: Context
     ) -> registry_pb.CreateOrganizationResponse:
         """Records an organisation."""
         recorded = await self._catalog.create_organization(requests.organization(request.organization))
         return registry_pb.CreateOrganizationResponse(organization=messages.organization(recorded))
 
-    async def CreateService(  # noqa: N802
+    async def CreateService(
         self, request: registry_pb.CreateServiceRequest, context: Context
     ) -> registry_pb.CreateServiceResponse:
         """Records a service, applied."""
@@ -43,7 +43,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         recorded = await self._catalog.create_service(application, _author())
         return registry_pb.CreateServiceResponse(service=messages.service(recorded))
 
-    async def ReferenceService(  # noqa: N802
+    async def ReferenceService(
         self, request: registry_pb.ReferenceServiceRequest, context: Context
     ) -> registry_pb.ReferenceServiceResponse:
         """References a service, with or without exchange."""
@@ -51,7 +51,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         move = partial(status.reference, with_exchange=request.with_exchange)
         return registry_pb.ReferenceServiceResponse(service=await self._move(request.name, request.etag, move))
 
-    async def SuspendService(  # noqa: N802
+    async def SuspendService(
         self, request: registry_pb.SuspendServiceRequest, context: Context
     ) -> registry_pb.SuspendServiceResponse:
         """Suspends a service."""
@@ -59,7 +59,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         moved = await self._move(request.name, request.etag, status.suspend, request.justification)
         return registry_pb.SuspendServiceResponse(service=moved)
 
-    async def ReinstateService(  # noqa: N802
+    async def ReinstateService(
         self, request: registry_pb.ReinstateServiceRequest, context: Context
     ) -> registry_pb.ReinstateServiceResponse:
         """Ends a suspension."""
@@ -77,14 +77,14 @@ class CatalogServicer(catalog_grpc.CatalogServiceServicer):
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    async def GetService(  # noqa: N802
+    async def GetService(
         self, request: catalog_pb.GetServiceRequest, context: Context
     ) -> catalog_pb.GetServiceResponse:
         """Reads one service."""
         found = await self._catalog.get(requests.service_name(request.name))
         return catalog_pb.GetServiceResponse(service=messages.service(found))
 
-    async def ListServices(  # noqa: N802
+    async def ListServices(
         self, request: catalog_pb.ListServicesRequest, context: Context
     ) -> catalog_pb.ListServicesResponse:
         """Reads a page of services."""
@@ -97,9 +97,7 @@ class LeaseServicer(lease_grpc.LeaseServiceServicer):
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
 
-    async def GetLease(  # noqa: N802
-        self, request: lease_pb.GetLeaseRequest, context: Context
-    ) -> lease_pb.GetLeaseResponse:
+    async def GetLease(self, request: lease_pb.GetLeaseRequest, context: Context) -> lease_pb.GetLeaseResponse:
         """Reads the lease, now or at the next change."""
         issued = await self._leases.issue(*requests.poll(request))
         return lease_pb.GetLeaseResponse(lease=issued.token, records=issued.records)

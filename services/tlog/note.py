@@ -165,10 +165,10 @@ def _parse(note: str | bytes) -> tuple[str, list[_Signature]]:
         whole = raw.decode()
     except UnicodeDecodeError as error:
         raise NoteError("a note is valid UTF-8") from error
-    body, blank, block = whole.rpartition("\n\n")
-    if not blank or not block.endswith("\n"):
-        raise NoteError("a note is a text, a blank line, and whole signature lines")
     _check_text(whole)
+    body, blank, block = whole.rpartition("\n\n")
+    if not blank:
+        raise NoteError("a note is a text, a blank line, and signature lines")
     lines = block[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteError(f"a note has at most {MAX_SIGNATURES} signatures")
@@ -193,7 +193,7 @@ def _check_size(raw: bytes) -> None:
 
 def _check_text(text: str) -> None:
     if not text.endswith("\n"):
-        raise NoteError("a note's text ends in a newline")
+        raise NoteError("a note, and its text, end in a newline")
     if any(character < " " and character != "\n" for character in text):
         raise NoteError("a note has no control character but newline")
 

@@ -18,20 +18,6 @@ CODE = grpc.StatusCode
 ECHO = f"/{SERVICE}/Echo".encode()
 PING = Ping(text="x").SerializeToString()
 UNKNOWN_FIELD = b"\xf8\x07\x01"
-MALFORMED = {
-    "unknown_field": PING + UNKNOWN_FIELD,
-    "unknown_field_deep": Ping(inner=Ping(inner=Ping(text="x"))).SerializeToString()[:0]
-    + b"\x12\x08\x12\x06" + PING + UNKNOWN_FIELD,
-    "singular_field_twice": PING + PING,
-    "submessages_merged": Ping(inner=Ping(text="a")).SerializeToString() + Ping(inner=Ping(left="b")).SerializeToString(),
-    "two_of_a_oneof": Ping(left="a").SerializeToString() + Ping(right="b").SerializeToString(),
-    "overwritten_field_hidden_by_an_unpacked_number": b"\x22\x00" + b"\x18\x01" * 2 + b"\x22\x01b",
-    "overlong_varint": b"\x0a\x81\x00x",
-    "not_a_message": b"\xff\xff\xff",
-    "not_utf8": b"\x0a\x01\xff",
-    "truncated": PING[:-1],
-    "too_deep": None,
-}  # fmt: skip
 
 
 def _nested(depth: int) -> bytes:
@@ -45,7 +31,19 @@ def _nested(depth: int) -> bytes:
     return raw
 
 
-MALFORMED["too_deep"] = _nested(200)
+MALFORMED = {
+    "unknown_field": PING + UNKNOWN_FIELD,
+    "unknown_field_deep": b"\x12\x08\x12\x06" + PING + UNKNOWN_FIELD,
+    "singular_field_twice": PING + PING,
+    "submessages_merged": Ping(inner=Ping(text="a")).SerializeToString() + Ping(inner=Ping(left="b")).SerializeToString(),
+    "two_of_a_oneof": Ping(left="a").SerializeToString() + Ping(right="b").SerializeToString(),
+    "oneof_overwritten_behind_equal_sizes": b"\x22\x00" + b"\x2a\x00" + b"\x32\x02\x0a\x00",
+    "overlong_varint": b"\x0a\x81\x00x",
+    "not_a_message": b"\xff\xff\xff",
+    "not_utf8": b"\x0a\x01\xff",
+    "truncated": PING[:-1],
+    "too_deep": _nested(200),
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -40,6 +40,10 @@ def test_a_number_is_read_in_its_shortest_form(number: int) -> None:
     assert decode_decimal(str(number)) == number
 
 
+def test_the_largest_number_is_that_of_63_bits() -> None:
+    assert decode_decimal("9223372036854775807") == MAX_INTEGER
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "00", "01", "+1", "-1", "-0", " 1", "1 ", "1\n", "1_0", "0x1", "1.0", "１", "٣", str(2**63), "9" * 9999],

@@ -126,8 +126,24 @@ def test_a_malformed_note_is_refused_whatever_its_signatures(note: str) -> None:
         open_note(note, [LOG.verifier])
 
 
-def test_as_many_signatures_as_allowed_are_read() -> None:
-    opened = open_note(sign_note(TEXT, LOG) + line("a", bytes(68)) * (MAX_SIGNATURES - 1), [LOG.verifier])
+def test_a_signature_of_an_empty_line_is_no_note_without_one() -> None:
+    with pytest.raises(NoteError, match="blank line"):
+        open_note(sign_note("\n", LOG).lstrip("\n"), [LOG.verifier])
+
+
+def test_a_note_of_a_million_bytes_is_written_and_read_and_a_longer_one_is_neither() -> None:
+    longest = "a" * (1_000_000 - len(SIGNED.encode()) + len(TEXT) - 1) + "\n"
+    note = sign_note(longest, LOG)
+    assert len(note.encode()) == 1_000_000
+    assert open_note(note, [LOG.verifier]).text == longest
+    with pytest.raises(NoteError, match="1000000 bytes"):
+        sign_note("a" + longest, LOG)
+    with pytest.raises(NoteError, match="1000000 bytes"):
+        open_note("a" + note, [LOG.verifier])
+
+
+def test_as_many_signatures_as_allowed_are_written_and_read() -> None:
+    opened = open_note(sign_note(TEXT, LOG, *[STRANGER] * (MAX_SIGNATURES - 1)), [LOG.verifier])
     assert opened.unknown == MAX_SIGNATURES - 1
 
 
@@ -150,7 +166,7 @@ def test_a_signer_that_answers_no_signature_is_refused() -> None:
         sign_note(TEXT, NoteSigner(LOG.name, lambda _: b"", LOG.public_key))
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\n", "a\x1fb", "a\u3000b", "a\u0085b", "\ud800"])
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\n", "a\0b", "a\x1fb", "a\u3000b", "a\u0085b", "\ud800"])
 def test_a_key_name_that_a_signature_line_cannot_hold_is_refused(name: str) -> None:
     with pytest.raises(NoteError):
         Verifier(name, bytes(32))

@@ -41,6 +41,10 @@ def test_the_proof_of_the_only_leaf_has_no_hashes() -> None:
     verify(proof_text(0, 1), 0)
 
 
+def test_a_proof_may_be_as_high_as_the_largest_tree() -> None:
+    assert parse_proof(format_proof(0, [HASH] * 63, "note\n")).hashes == (HASH,) * 63
+
+
 @given(st.integers(0, MAX_INTEGER), st.lists(st.binary(min_size=32, max_size=32), max_size=MAX_HASHES), NOTES)
 def test_a_proof_survives_its_text(index: int, hashes: list[bytes], note: str) -> None:
     assert parse_proof(format_proof(index, hashes, note)) == ProofText(index, tuple(hashes), note)

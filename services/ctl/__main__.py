@@ -1,0 +1,44 @@
+"""The `accord` command: `accord --help`."""
+
+import sys
+
+import typer
+
+from services.chassis.config import ConfigError
+from services.ctl.authority import keys_app, pki_app
+from services.ctl.call import call, errors, explain
+from services.ctl.demo import demo
+from services.ctl.private_files import PkiError
+from services.ctl.stack import StackError
+from services.ctl.up import up
+from services.ctl.verification import trust_app, verify
+from services.errors import AccordError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Accord: consent and secure exchange for a national health record.",
+)
+app.command()(demo)
+app.command()(up)
+app.command()(call)
+app.command()(verify)
+app.add_typer(trust_app, name="trust")
+app.add_typer(pki_app, name="pki")
+app.add_typer(keys_app, name="keys")
+
+
+def main() -> None:
+    """Runs the command; what cannot be done is explained in one place, without a traceback."""
+    try:
+        app()
+    except AccordError as error:
+        explain(error)
+        sys.exit(1)
+    except (StackError, ConfigError, PkiError) as error:
+        errors.print(f"[red]{error}[/]", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,432 @@
+"""The broker as its senders and recipients meet it: over real mutual TLS, on a simulated ledger and registry."""
+
+import asyncio
+import json
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from accord.exchange.v1 import exchange_pb2
+
+from services.errors import Reason
+from services.formats.lease import Status
+from services.formats.manifest import Coded
+from services.formats.verify import verify
+from tests.support.bad_documents import BAD_DOCUMENTS
+from tests.support.exchanges import (
+    CHUNK,
+    RECIPIENT,
+    SENDER,
+    Bundle,
+    Platform,
+    Request,
+    big_document,
+    document,
+    platform,
+    private_pem,
+    until,
+)
+from tests.support.ledger_simulator import for_ever
+from tests.support.register import signer
+from tests.support.running import Failure, failure
+
+Code = grpc.StatusCode
+UNAVAILABLE, INVALID, DENIED = Code.UNAVAILABLE, Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED
+
+
+async def refused(one: Platform, bundle: Bundle, **more: Any) -> tuple[Code, list[str]]:
+    """The status of a bundle that must be refused, of which nothing may have been kept."""
+    seen: Failure = await failure(one.send(bundle, **more))
+    assert one.received() == []
+    await until(lambda: one.spooled() == [])
+    return seen.code, seen.reasons
+
+
+async def test_a_bundle_is_delivered_and_its_evidence_verifies_with_trust_alone(tmp_path: Path) -> None:
+    documents = [document("depistage-auditif"), document("synthese-medicale"), document("compte-rendu-biologie")]
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(*documents)
+        answer = await one.send(bundle)
+        case = verify(answer.evidence, one.trust)
+        query = one.ledger.called("Authorize")[0].query
+        assert one.received() == [documents]
+        assert case.manifest.documents == case.broker_manifest.documents
+        assert list(query.categories) == ["class:10", "class:11"]
+        assert [status.document_class for status in answer.receipt.documents] == ["10", "11", "10"]
+        assert (answer.receipt.authorization_index, answer.receipt.outcome_index) == (0, 1)
+        assert one.ledger.outcomes[0].bytes_sent == sum(map(len, documents))
+        assert one.spooled() == []
+
+
+async def test_the_ledger_hears_the_ins_of_each_document(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        await one.send(one.bundle(document("depistage-auditif"), document("prescription")))
+        patients = one.ledger.called("Authorize")[0].document_patients
+    assert [(ins.root, len(ins.matricule)) for ins in patients] == [("1.2.250.1.213.1.4.10", 15)] * 2
+
+
+async def test_threat_17_a_delivered_manifest_gets_the_same_answer_and_is_not_sent_again(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+        first = await one.send(bundle)
+        again = await one.send(Bundle(bundle.token, bundle.frames[:1]))
+        assert again == first
+        assert (len(one.kept), len(one.ledger.called("Authorize"))) == (1, 1)
+        await one.stop()
+        await one.start()
+        assert await one.send(bundle) == first
+
+
+async def test_threat_18_a_request_id_with_another_manifest_is_refused_and_recorded(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        await one.send(one.bundle(document(), jti="A" * 22))
+        seen = await failure(one.send(one.bundle(document("prescription"), jti="A" * 22)))
+        assert (seen.code, seen.reasons) == (Code.ALREADY_EXISTS, ["REQUEST_ID_REUSED"])
+        assert (one.ledger.refusals, len(one.kept)) == (["REQUEST_ID_REUSED"], 1)
+
+
+async def test_a_manifest_that_is_under_way_is_not_taken_twice(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        entered, go = asyncio.Event(), asyncio.Event()
+
+        async def hold(context: Any) -> None:
+            entered.set()
+            await go.wait()
+
+        one.ledger.before["Authorize"] = hold
+        bundle = one.bundle(document())
+        first = asyncio.create_task(one.send(bundle))
+        await entered.wait()
+        seen = await failure(one.send(bundle))
+        assert (seen.code, seen.reasons, seen.retry_s) == (Code.ABORTED, ["EXCHANGE_IN_PROGRESS"], 1.0)
+        go.set()
+        await first
+        assert len(one.kept) == 1
+
+
+async def test_a_denial_is_told_with_its_reason_and_told_again_without_asking(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        one.ledger.denial = Reason.CONSENT_MISSING
+        bundle = one.bundle(document())
+        assert await refused(one, bundle) == (DENIED, ["CONSENT_MISSING"])
+        one.ledger.denial = None
+        assert await refused(one, bundle) == (DENIED, ["CONSENT_MISSING"])
+        assert (len(one.ledger.called("Authorize")), one.ledger.refusals, one.ledger.outcomes) == (1, [], [])
+
+
+async def test_a_suspended_sender_s_valid_manifest_reaches_the_decision(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        one.change(SENDER, status=Status.SUSPENDED)
+        one.ledger.denial = Reason.SERVICE_SUSPENDED
+        assert await refused(one, one.bundle(document())) == (DENIED, ["SERVICE_SUSPENDED"])
+        assert len(one.ledger.called("Authorize")) == 1
+
+
+async def test_threat_22_a_service_cannot_send_in_another_s_name(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        seen = await refused(one, one.bundle(document()), who=f"/service/{RECIPIENT}")
+        assert seen == (DENIED, ["RPC_NOT_ALLOWED"])
+        assert one.ledger.called("RecordRefusal") == []
+
+
+async def test_a_manifest_that_nobody_known_signed_is_unauthenticated_and_leaves_no_entry(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        stranger = one.bundle(document(), key=signer())
+        bent = one.bundle(document())
+        bent.frames[0] = Request(manifest=bent.token[:-2] + ("AA" if not bent.token.endswith("AA") else "BA"))
+        for bundle in (stranger, bent):
+            assert await refused(one, bundle) == (Code.UNAUTHENTICATED, ["SIGNATURE_INVALID"])
+        assert one.ledger.called("RecordRefusal") == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"audience": "other.example"}, {"recipient": f"services/{SENDER}"}, {"patient": "not-a-pseudonym"}]
+)
+async def test_a_signed_manifest_that_is_not_in_form_is_invalid(tmp_path: Path, changes: dict[str, Any]) -> None:
+    async with platform(tmp_path) as one:
+        assert await refused(one, one.bundle(document(), **changes)) == (INVALID, ["MANIFEST_INVALID"])
+
+
+async def test_a_first_frame_that_is_no_manifest_is_malformed(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+        assert await refused(one, Bundle("", bundle.frames[1:])) == (INVALID, ["MESSAGE_MALFORMED"])
+        assert await refused(one, Bundle("", [Request(manifest="nothing")])) == (INVALID, ["MANIFEST_INVALID"])
+
+
+@pytest.mark.parametrize("shift", [-400, 200])
+async def test_an_expired_or_future_manifest_is_refused_and_recorded(tmp_path: Path, shift: int) -> None:
+    async with platform(tmp_path) as one:
+        now_s = one.clock.wall_ms() // 1000
+        bundle = one.bundle(document(), issued_s=now_s + shift, expires_s=now_s + shift + 300)
+        assert await refused(one, bundle) == (INVALID, ["MANIFEST_EXPIRED"])
+        assert one.ledger.refusals == ["MANIFEST_EXPIRED"]
+
+
+async def test_threats_11_and_24_every_bad_document_is_refused_recorded_and_forgotten(tmp_path: Path) -> None:
+    names = {name: bad for name, bad in BAD_DOCUMENTS.items() if bad.allow_test}
+    async with platform(tmp_path) as one:
+        for name, bad in names.items():
+            data = bad.build(document())
+            code, reasons = await refused(one, one.bundle(data))
+            assert (code, reasons) == (INVALID, [bad.reason.value]), name
+        assert one.ledger.refusals == [bad.reason.value for bad in names.values()]
+        assert one.ledger.called("Authorize") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"type": Coded("60591-5", "2.16.840.1.113883.6.1")}, "DOCUMENT_TYPE_MISMATCH"),
+        ({"authors": (("1.2.250.1.71.4.2.1", "899700218896"),)}, "AUTHOR_MISMATCH"),
+        ({"authors": ()}, "AUTHOR_MISMATCH"),
+        ({"sha256": "0" * 64}, "DIGEST_MISMATCH"),
+    ],
+)
+async def test_threat_24_a_lie_about_a_document_is_refused_and_recorded(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document(), documents=(one.declared(document(), **changes),))
+        assert await refused(one, bundle) == (INVALID, [reason])
+        assert await refused(one, bundle) == (INVALID, [reason])
+        assert (one.ledger.refusals, one.ledger.called("Authorize")) == ([reason], [])
+
+
+async def test_a_test_identity_is_refused_where_none_is_allowed(tmp_path: Path) -> None:
+    async with platform(tmp_path, allow_test_ins=False) as one:
+        assert await refused(one, one.bundle(document())) == (INVALID, ["INS_TEST_REFUSED"])
+
+
+async def test_chunks_out_of_order_too_long_or_missing_are_refused_and_recorded(tmp_path: Path) -> None:
+    data = big_document(2 * CHUNK)
+    async with platform(tmp_path) as one:
+
+        def altered(change: Any) -> Bundle:
+            bundle = one.bundle(data, document())
+            change(bundle.frames)
+            return bundle
+
+        def chunk(position: int, size: int) -> Request:
+            return Request(chunk=exchange_pb2.Chunk(document=position, data=b"x" * size))
+
+        cases = [
+            (lambda frames: frames.pop(), "DIGEST_MISMATCH"),
+            (lambda frames: frames.append(chunk(1, 1)), "DIGEST_MISMATCH"),
+            (lambda frames: frames.reverse() or frames.insert(0, frames.pop()), "DIGEST_MISMATCH"),
+            (lambda frames: frames.insert(1, chunk(0, CHUNK + 1)), "BUNDLE_TOO_LARGE"),
+            (lambda frames: frames.insert(1, chunk(2, 1)), "FIELD_INVALID"),
+            (lambda frames: frames.insert(1, chunk(0, 0)), "FIELD_INVALID"),
+            (lambda frames: frames.append(frames[0]), "MESSAGE_MALFORMED"),
+            (lambda frames: frames.append(Request()), "MESSAGE_MALFORMED"),
+        ]
+        for change, reason in cases:
+            assert await refused(one, altered(change)) == (INVALID, [reason])
+        assert one.ledger.refusals == [reason for _, reason in cases]
+
+
+async def test_a_bundle_beyond_the_limits_is_refused_before_a_byte_of_it_is_read(tmp_path: Path) -> None:
+    async with platform(tmp_path, max_document_bytes=9000, max_bundle_bytes=15000) as one:
+        for documents in ([document("synthese-medicale"), document()], [document("plan-prevention")]):
+            bundle = one.bundle(*documents)
+            assert await refused(one, Bundle("", bundle.frames[:1])) == (INVALID, ["BUNDLE_TOO_LARGE"])
+
+
+async def test_threat_30_without_the_ledger_nothing_is_sent_and_the_manifest_may_come_again(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+        one.ledger.failing["Authorize"] = UNAVAILABLE
+        assert await refused(one, bundle) == (UNAVAILABLE, ["LEDGER_UNAVAILABLE"])
+        del one.ledger.failing["Authorize"]
+        await one.send(bundle)
+        assert len(one.kept) == 1
+
+
+async def test_threat_30_a_refusal_that_cannot_be_recorded_is_not_told(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document(), documents=(one.declared(document(), authors=()),))
+        one.ledger.failing["RecordRefusal"] = UNAVAILABLE
+        assert await refused(one, bundle) == (UNAVAILABLE, ["LEDGER_UNAVAILABLE"])
+        del one.ledger.failing["RecordRefusal"]
+        assert await refused(one, bundle) == (INVALID, ["AUTHOR_MISMATCH"])
+
+
+async def test_threat_30_a_spool_that_takes_no_byte_is_unavailable(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        spool = tmp_path / "spool"
+        spool.rmdir()
+        spool.write_bytes(b"")
+        seen = await failure(one.send(one.bundle(document())))
+        assert (seen.code, seen.reasons) == (UNAVAILABLE, ["STORAGE_UNAVAILABLE"])
+        assert (one.kept, one.ledger.refusals) == ([], ["STORAGE_UNAVAILABLE"])
+        spool.unlink()
+        spool.mkdir()
+
+
+async def test_an_outcome_that_the_ledger_did_not_take_at_once_is_told_again_until_it_does(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        one.ledger.failing["RecordOutcome"] = UNAVAILABLE
+        sending = asyncio.create_task(one.send(one.bundle(document())))
+        await until(lambda: len(one.ledger.outcomes) > 2)
+        assert not sending.done()
+        del one.ledger.failing["RecordOutcome"]
+        verify((await sending).evidence, one.trust)
+        assert len(one.kept) == 1
+
+
+async def test_a_sender_that_goes_away_gets_the_answer_when_it_comes_back(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        entered, go = asyncio.Event(), asyncio.Event()
+
+        async def hold(context: Any) -> None:
+            entered.set()
+            await go.wait()
+
+        one.ledger.before["Check"] = hold
+        bundle = one.bundle(document())
+        async with one.client() as stub:
+            call = stub.SendBundle(iter(bundle.frames), timeout=30)
+            await entered.wait()
+            call.cancel()
+        go.set()
+        await until(lambda: [outcome.outcome for outcome in one.ledger.outcomes] == [1])
+        await until(lambda: not one.spooled())
+        answer = await _again(one, bundle)
+        verify(answer.evidence, one.trust)
+        assert len(one.kept) == 1
+
+
+async def test_a_sender_that_goes_away_while_it_sends_leaves_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+
+        async def half() -> Any:
+            yield bundle.frames[0]
+            yield Request(chunk=exchange_pb2.Chunk(document=0, data=document()[:100]))
+            await asyncio.Event().wait()
+
+        async with one.client() as stub:
+            call = stub.SendBundle(half(), timeout=30)
+            await until(one.spooled)
+            call.cancel()
+            await until(lambda: not one.spooled())
+        await _again(one, bundle)
+        assert (one.ledger.refusals, len(one.kept)) == ([], 1)
+
+
+async def test_a_sender_that_is_unknown_to_the_register_is_unauthenticated(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document(), sender="services/nobody")
+        seen = await refused(one, bundle, who="/service/nobody")
+        assert seen == (Code.UNAUTHENTICATED, ["SIGNATURE_INVALID"])
+
+
+async def test_without_a_fresh_lease_nothing_is_taken(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        await one.stop()
+        one.lease.failure = UNAVAILABLE
+        starting = asyncio.create_task(one.start())
+        await until(lambda: one.process is not None and one.process.rpc_port)
+        assert await refused(one, one.bundle(document())) == (UNAVAILABLE, ["REGISTRY_STALE"])
+        one.lease.failure = None
+        await starting
+
+
+async def test_what_was_being_sent_when_the_process_died_ends_unknown_and_is_not_sent_again(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        one.ledger.failing["RecordOutcome"] = UNAVAILABLE
+        bundle = one.bundle(document())
+        sending = asyncio.create_task(failure(one.send(bundle)))
+        await until(lambda: one.ledger.outcomes)
+        await one.stop()
+        await sending
+        with sqlite3.connect(tmp_path / "exchange.db") as database:
+            # As a kill leaves it: bytes may have left, and no outcome is known.
+            database.execute("UPDATE exchange SET state = 'SENDING', reason = NULL")
+        del one.ledger.failing["RecordOutcome"]
+        await one.start()
+        await until(lambda: one.ledger.outcomes[-1].outcome == 4)
+        await until(lambda: _state(tmp_path) == "REFUSED")
+        seen = await failure(one.send(bundle))
+        assert (seen.code, seen.reasons, len(one.kept)) == (UNAVAILABLE, ["RECIPIENT_UNREACHABLE"], 1)
+
+
+async def test_a_claim_of_an_earlier_life_and_its_spooled_bytes_are_forgotten_at_start(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+        one.ledger.failing["Authorize"] = UNAVAILABLE
+        await failure(one.send(bundle))
+        await one.stop()
+        (tmp_path / "spool" / "left").mkdir()
+        (tmp_path / "spool" / "left" / "0").write_bytes(b"a document")
+        await one.start()
+        assert one.spooled() == []
+
+
+async def test_the_example_sender_prints_how_each_bundle_ended(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        key, files = tmp_path / "sender.pem", one.files(f"/service/{SENDER}")
+        key.write_bytes(private_pem(one.keys[SENDER]))
+        key.chmod(0o600)
+        assert one.process is not None
+        flags = {
+            "service": f"services/{SENDER}",
+            "broker": f"127.0.0.1:{one.process.rpc_port}",
+            "trust-domain": "mes.example",
+            "cert": files.cert,
+            "key": files.key,
+            "ca": files.ca,
+            "signing-key": key,
+            "evidence": tmp_path / "evidence",
+        }
+        bad = tmp_path / "bad.xml"
+        bad.write_bytes(b"no document at all")
+        bundles = [["examples/documents/prescription.xml"], [str(bad)]]
+        request = {"patient": "a" * 32, "recipient": f"services/{RECIPIENT}", "purpose": "CARE"}
+        lines = "".join(json.dumps(request | {"documents": paths}) + "\n" for paths in bundles)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "examples.sender",
+            *(part for name, value in flags.items() for part in (f"--{name}", str(value))),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate(lines.encode())
+        delivered, refusal = map(json.loads, printed.splitlines())
+        verify(Path(delivered["evidence_file"]).read_bytes(), one.trust)
+        assert delivered["documents"][0]["class"] == "42"
+        assert (delivered["outcome"], delivered["reason"]) == ("DELIVERED", None)
+        assert (refusal["outcome"], refusal["reason"]) == ("REFUSED", "DOCUMENT_MALFORMED")
+
+
+async def test_health_tells_when_the_ledger_is_not_followed(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        await one.stop()
+        one.ledger.before["GetCheckpoints"] = for_ever
+        starting = asyncio.create_task(one.start())
+        await until(lambda: one.process is not None and one.process.rpc_port)
+        await until(lambda: one.lease.asked)
+        assert await refused(one, one.bundle(document())) == (UNAVAILABLE, ["LEDGER_UNAVAILABLE"])
+        assert not starting.done()
+        del one.ledger.before["GetCheckpoints"]
+        await starting
+
+
+async def _again(one: Platform, bundle: Bundle) -> Any:
+    """The answer of a manifest sent again, once it is no longer under way."""
+    while True:
+        try:
+            return await one.send(bundle)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is Code.ABORTED
+            await asyncio.sleep(0.05)
+
+
+def _state(folder: Path) -> str:
+    with sqlite3.connect(folder / "exchange.db") as database:
+        state: str = database.execute("SELECT state FROM exchange").fetchone()[0]
+        return state
