@@ -49,7 +49,7 @@ class Delivery(delivery_service_pb2_grpc.DeliveryServiceServicer):
         if first is None or not first.HasField("header"):
             raise FormatError("the first frame is not the header")
         bundle = announced(first.header, self.me, self.trust, peer, time.time_ns() // 1_000_000)
-        incoming = await asyncio.to_thread(self.inbox.open, bundle)
+        incoming = self.inbox.incoming(bundle)
         try:
             await _fill(incoming, frames)
             is_new = await asyncio.to_thread(incoming.keep)

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from examples.receiver.checks import Announced
@@ -24,17 +25,18 @@ class Inbox:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def open(self, announced: Announced) -> "Incoming":
-        """An empty place, invisible so far, for the bundle that was announced."""
-        folder = tempfile.mkdtemp(prefix=f".{announced.manifest.exchange[:16]}-", dir=self._folder)
-        return Incoming(Path(folder), self._folder / announced.manifest.exchange, announced)
+    def incoming(self, announced: Announced) -> "Incoming":
+        """A place for the bundle that was announced; nothing is on disk yet."""
+        return Incoming(self._folder, announced)
 
 
 class Incoming:
-    """A bundle that is arriving."""
+    """A bundle that is arriving. Safe to discard while another thread still adds to it."""
 
-    def __init__(self, folder: Path, final: Path, announced: Announced) -> None:
-        self._folder, self._final, self._announced = folder, final, announced
+    def __init__(self, inbox: Path, announced: Announced) -> None:
+        self._inbox, self._announced = inbox, announced
+        self._folder: Path | None = None
+        self._lock, self._discarded = Lock(), False
         self._position = -1
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
@@ -42,50 +44,67 @@ class Incoming:
 
     def add(self, position: int, data: bytes) -> None:
         """Takes the next piece of the document at `position`. Raises: FormatError for anything but the bytes announced."""
-        if not self._position <= position < len(self._announced.manifest.documents):
-            raise FormatError("a chunk is out of order")
-        while self._position < position:
-            self._next()
-        self._received += len(data)
-        if self._file is None or self._received > self._announced.manifest.documents[position].size:
-            raise FormatError("a document is longer than announced")
-        self._file.write(data)
-        self._digest.update(data)
+        with self._lock:
+            if not self._position <= position < len(self._announced.manifest.documents):
+                raise FormatError("a chunk is out of order")
+            self._turn_to(position)
+            self._received += len(data)
+            if self._file is None or self._received > self._announced.manifest.documents[position].size:
+                raise FormatError("a document is longer than announced")
+            self._file.write(data)
+            self._digest.update(data)
 
     def keep(self) -> bool:
         """Makes the bundle appear; False when it was there already. Raises: FormatError when a document is not whole."""
-        while self._position < len(self._announced.manifest.documents):
-            self._next()
-        self._write_facts()
-        _sync(self._folder)
-        if self._final.exists():
-            self.discard()
-            return False
-        self._folder.rename(self._final)
-        _sync(self._final.parent)
-        return True
+        with self._lock:
+            self._turn_to(len(self._announced.manifest.documents))
+            folder, final = self._place(), self._inbox / self._announced.manifest.exchange
+            self._write_facts(folder)
+            _sync(folder)
+            if final.exists():
+                shutil.rmtree(folder)
+                return False
+            folder.rename(final)
+            self._folder = None
+            _sync(self._inbox)
+            return True
 
     def discard(self) -> None:
         """Leaves no trace of a bundle that was not kept."""
-        if self._file is not None:
-            self._file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _next(self) -> None:
-        documents = self._announced.manifest.documents
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            document = documents[self._position]
-            if (self._received, self._digest.hexdigest()) != (document.size, document.sha256):
-                raise FormatError("a document is not the one announced")
-        self._position += 1
-        self._file, self._digest, self._received = None, hashlib.sha256(), 0
-        if self._position < len(documents):
-            self._file = (self._folder / f"{self._position}.xml").open("wb")
+    def _place(self) -> Path:
+        if self._discarded:
+            raise FormatError("the bundle was discarded")
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._inbox))
+        return self._folder
 
-    def _write_facts(self) -> None:
+    def _turn_to(self, position: int) -> None:
+        while self._position < position:
+            self._finish()
+            self._position += 1
+            self._digest, self._received = hashlib.sha256(), 0
+            if self._position < len(self._announced.manifest.documents):
+                self._file = (self._place() / f"{self._position}.xml").open("wb")
+
+    def _finish(self) -> None:
+        if self._file is None:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        document = self._announced.manifest.documents[self._position]
+        if (self._received, self._digest.hexdigest()) != (document.size, document.sha256):
+            raise FormatError("a document is not the one announced")
+
+    def _write_facts(self, folder: Path) -> None:
         """Beside the documents: whose they are (by our pseudonym), from whom, why, and the broker's word for it."""
         permit = self._announced.permit
         facts = {
@@ -96,7 +115,7 @@ class Incoming:
             "documents": [document.to_json() for document in self._announced.manifest.documents],
             "manifest": self._announced.token,
         }
-        with (self._folder / "bundle.json").open("w", encoding="utf-8") as file:
+        with (folder / "bundle.json").open("w", encoding="utf-8") as file:
             json.dump(facts, file, indent=1)
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,7 @@ every check of a call to the handlers it is given.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
@@ -18,6 +18,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _accept_rpc = cygrpc._schedule_rpc_coro
 _handle_rpc = cygrpc._handle_rpc
+_ShutDown = cygrpc._RequestCallError
 
 
 class _Methods:
@@ -47,19 +48,23 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
         self._methods.handlers.update(handlers)
         super().add_registered_method_handlers(dict(handlers))
 
-    def _make_request_call_future(self, path: bytes | None) -> "asyncio.Task[None]":
-        """What the main loop waits on instead of a single call: it never completes while the server runs."""
-        return self._event_loop.create_task(self._accept(path))
+    def _make_request_call_future(self, path: bytes | None) -> "asyncio.Future[NoReturn]":
+        """What the main loop waits on instead of a single call: it never completes while the server runs.
 
-    async def _accept(self, path: bytes | None) -> None:
+        Shielded, because the main loop cancels it on shutdown, and a call that has just been taken would be lost.
+        """
+        return asyncio.shield(self._event_loop.create_task(self._accept(path)))
+
+    async def _accept(self, path: bytes | None) -> NoReturn:
         """Start a task for each call to one path (None: any path not registered) until the server shuts down."""
         name = "" if path is None else path.decode("ascii")
-        while True:
+        while self.is_running():
             state = await (self._request_call() if path is None else self._request_registered_call(path))
             call = _handle_rpc(name, self._methods, (), state, self._event_loop, False)
             task = self._event_loop.create_task(_accept_rpc(call, state, self._event_loop, name))
             self.calls.add(task)
             task.add_done_callback(self.calls.discard)
+        raise _ShutDown
 
 
 class Acceptor(grpc.aio._server.Server):  # type: ignore[misc,name-defined]

@@ -12,6 +12,8 @@ from services.chassis.tls import TlsFiles, channel_credentials
 MAX_METADATA_BYTES = 16_384
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
+RECONNECT_MS = (100, 2_000)
+"""First and longest pause between attempts to connect: gRPC's own two minutes outlast every restart."""
 
 
 def open_channel(
@@ -33,6 +35,9 @@ def open_channel(
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS[0]),
+        ("grpc.min_reconnect_backoff_ms", RECONNECT_MS[1]),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MS[1]),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),

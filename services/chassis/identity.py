@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from cryptography import x509
+
+from services.chassis.clock import Clock
 from services.errors import AccordError, Reason
 
 MAX_SPIFFE_ID_BYTES = 2048
@@ -102,9 +105,15 @@ def thumbprint(pem: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")
 
 
+def expiry_ms(pem: bytes) -> int:
+    """When a PEM certificate ends, in milliseconds since 1970."""
+    return round(x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp() * 1000)
+
+
 def caller_of(auth_context: AuthContext, trust_domain: str, roles_of: Callable[[Identity], frozenset[str]]) -> Caller:
     """The caller that gRPC's authentication context names: TLS 1.3, one verified leaf, one URI SAN, our trust domain.
 
+    Leaves to `Callers` whether the leaf has ended since TLS verified it.
     Raises: AccordError(IDENTITY_INVALID).
     """
     if _only(auth_context, "ssl_tls_version") != REQUIRED_TLS:
@@ -120,28 +129,35 @@ def caller_of(auth_context: AuthContext, trust_domain: str, roles_of: Callable[[
 
 
 class Callers:
-    """Callers by certificate: hashing and parsing a leaf costs more than the checks, and the same few come back."""
+    """Callers by certificate: hashing and parsing a leaf costs more than the checks, and the same few come back.
 
-    def __init__(self, trust_domain: str, roles_of: Callable[[Identity], frozenset[str]]) -> None:
+    A leaf's end is checked at each call: TLS looks at it only in a full handshake, and gRPC's server lets a client resume
+    its session after that without one.
+    """
+
+    def __init__(self, trust_domain: str, roles_of: Callable[[Identity], frozenset[str]], clock: Clock) -> None:
         self._trust_domain = trust_domain
         self._roles_of = roles_of
-        self._known: dict[bytes, Caller] = {}
+        self._clock = clock
+        self._known: dict[bytes, tuple[Caller, int]] = {}
 
     def of(self, auth_context: AuthContext) -> Caller:
-        """The caller, as `caller_of`; the TLS version, which the leaf does not determine, is checked each time."""
-        pem = _only(auth_context, "x509_pem_cert")
-        known = self._known.get(pem) if pem is not None else None
-        if known is not None and _only(auth_context, "ssl_tls_version") == REQUIRED_TLS:
-            return known
-        caller = caller_of(auth_context, self._trust_domain, self._roles_of)
-        if pem is not None:
-            self._remember(pem, caller)
+        """The caller, as `caller_of`. What the leaf does not determine is checked each time: the TLS version, the time."""
+        pem = _only(auth_context, "x509_pem_cert") or b""
+        known = self._known.get(pem)
+        if known is None or _only(auth_context, "ssl_tls_version") != REQUIRED_TLS:
+            caller = caller_of(auth_context, self._trust_domain, self._roles_of)
+            known = self._remember(pem, caller)
+        caller, ends = known
+        if self._clock.wall_ms() >= ends:
+            raise _refused("the certificate has expired")
         return caller
 
-    def _remember(self, pem: bytes, caller: Caller) -> None:
+    def _remember(self, pem: bytes, caller: Caller) -> tuple[Caller, int]:
         if len(self._known) >= MAX_CACHED_CALLERS:
             self._known.pop(next(iter(self._known)))
-        self._known[pem] = caller
+        self._known[pem] = caller, expiry_ms(pem)
+        return self._known[pem]
 
 
 def _is_segment(segment: str) -> bool:

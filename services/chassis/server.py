@@ -94,7 +94,7 @@ class Process:
         self._credentials = server_credentials(settings.tls)
         self._guard = Guard(
             policy=policy,
-            callers=Callers(leaf_identity(settings.tls).trust_domain, policy.roles_of),
+            callers=Callers(leaf_identity(settings.tls).trust_domain, policy.roles_of, clock),
             admission=Admission(settings.max_concurrent_rpcs),
             telemetry=telemetry,
             refusals=Refusals(clock),

@@ -115,7 +115,7 @@ async def _call(
                 return await channel.stream_unary(path, **codec)(iter(requests), timeout=timeout_s)  # type: ignore[no-any-return]
             return await channel.unary_unary(path, **codec)(requests[0], timeout=timeout_s)  # type: ignore[no-any-return]
         except grpc.aio.AioRpcError as error:
-            raise accord_error(error, Reason.INTERNAL) from error
+            raise accord_error(error, Reason.INTERNAL, trusted=True) from error
 
 
 def explain(error: AccordError) -> None:

@@ -55,7 +55,7 @@ class People:
         for channel in self._channels:
             await channel.close()
         if isinstance(error, grpc.aio.AioRpcError):
-            raise accord_error(error, Reason.INTERNAL) from error
+            raise accord_error(error, Reason.INTERNAL, trusted=True) from error
 
     def _open(self, role: str, server: str) -> grpc.aio.Channel:
         identity = Identity(self._stack.trust_domain, f"/{server}")
@@ -82,7 +82,7 @@ class People:
         try:
             return (await self.portal.OpenProfile(request, timeout=CALL_S)).profile
         except grpc.aio.AioRpcError as error:
-            raise accord_error(error, Reason.INTERNAL) from error
+            raise accord_error(error, Reason.INTERNAL, trusted=True) from error
 
     async def pair(self, profile: str, service: str) -> str:
         """Pairs and returns the pseudonym."""

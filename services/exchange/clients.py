@@ -22,6 +22,7 @@ from services.nomenclature.ins import Ins
 
 CHECK_S = 2.0
 CALL_S = 5.0
+RETRY_S = 1.0
 CONSENT_PATH = "/consent"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -93,7 +94,7 @@ async def _call(method: Any, request: Any, timeout: float) -> Any:  # noqa: ASYN
     except grpc.aio.AioRpcError as error:
         failure = accord_error(error, Reason.LEDGER_UNAVAILABLE, trusted=True)
         if failure.kind is Kind.UNAVAILABLE:
-            raise failure from None
+            raise AccordError(failure.reason, failure.detail, retry_after=failure.retry_after or RETRY_S) from None
         _log.error("the ledger refused a call", extra={"fields": {"reason": failure.reason.value}})
         kind = AccordError if failure.kind in (Kind.EXHAUSTED, Kind.INTERNAL) else Refused
         raise kind(Reason.LEDGER_UNAVAILABLE, retry_after=failure.retry_after) from None

@@ -130,6 +130,26 @@ async def test_health_is_not_serving_until_the_probe_agrees_and_again_when_it_do
         await _health_becomes(server, SERVING)
 
 
+@pytest.mark.parametrize("probe", ["hanging", "failing"])
+async def test_health_is_not_serving_while_the_probe_hangs_or_fails(site: Site, probe: str) -> None:
+    probed = asyncio.Event()
+
+    async def ask() -> list[str]:
+        probed.set()
+        if probe == "failing":
+            raise OSError
+        await asyncio.sleep(60)
+        return []
+
+    async with running(site, probe=ask) as server:
+        await probed.wait()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.process.health_port}") as channel:
+            for service in ("", "accord.test.v1.EchoService"):
+                request = health_pb2.HealthCheckRequest(service=service)
+                answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+                assert answer.status == NOT_SERVING
+
+
 async def test_a_drain_lets_calls_under_way_end_and_reports_not_serving_first(site: Site) -> None:
     release = asyncio.Event()
 

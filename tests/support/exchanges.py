@@ -101,6 +101,7 @@ class Platform:
         self._settings, self._stack, self._servers = settings, AsyncExitStack(), AsyncExitStack()
         self._files: dict[str, TlsFiles] = {}
         self.process: Process | None = None
+        self.recipient: delivery_grpc.DeliveryServiceServicer | None = None
 
     @property
     def trust(self) -> Trust:
@@ -134,7 +135,7 @@ class Platform:
         self.registry_port = await self._serve(
             "/registry", lambda s: lease_service_pb2_grpc.add_LeaseServiceServicer_to_server(self.lease, s)
         )
-        port = 1
+        port, self.recipient = 1, recipient
         if recipient is not None:
             port = await self._serve(
                 f"/service/{RECIPIENT}",
@@ -171,7 +172,7 @@ class Platform:
             key.write_bytes(private_pem(self.keys["broker"]))
             key.chmod(0o600)
         server = ServerSettings(
-            "127.0.0.1:0", "127.0.0.1:0", self.files("/exchange"), ACCESS, max_message_bytes=524_288, drain_s=5.0
+            "127.0.0.1:0", "127.0.0.1:0", self.files("/exchange"), ACCESS, max_message_bytes=524_288, drain_s=1.0
         )
         values: dict[str, Any] = {
             "server": server,

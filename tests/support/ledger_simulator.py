@@ -3,7 +3,6 @@
 It decides nothing by itself. What is set to something else than the truth is the fault under test.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -123,14 +122,18 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
         query, now_ms = request.query, self.now_ms()
         until_s = now_ms // 1000 + self.permit_life_s
         body = {"query": {"purpose": _purpose(query).value}}
-        decision = {"service": query.service, "counterparty": query.counterparty, "exchange": request.exchange}
+        decision: dict[str, Any] = {
+            "service": query.service,
+            "counterparty": query.counterparty,
+            "exchange": request.exchange,
+        }
         if self.denial is not None:
             reference = self._append(EntryType.EXCHANGE_DENIED, body, reason=self.denial, **decision)
             return pb.AuthorizeResponse(verdict=_verdict(self.denial), entry=reference)
         decision |= {"resources": ("consents/" + "c" * 32 + "/revisions/1",), "basis": "consent"}
         reference = self._append(EntryType.EXCHANGE_AUTHORIZED, body, until_ms=until_s * 1000, attempt=1, **decision)
         salt = os.urandom(32)
-        permit = {
+        permit: dict[str, Any] = {
             "issuer": self.trust_domain,
             "recipient": query.counterparty,
             "subject": sha256(salt + COUNTERPARTY_PATIENT.encode()).hexdigest(),
@@ -205,11 +208,6 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
         entry = Entry(kind, self.now_ms(), 0, self.pin(), commitment(salt, opened), "broker", **clear).to_bytes()
         index = self.log.append(entry, salt, opened)
         return ledger_pb2.EntryRef(origin=self.log.signer.name, index=index, leaf_hash=leaf_hash(entry))
-
-
-async def for_ever(context: Any) -> None:
-    """For `before`: never answers."""
-    await asyncio.Event().wait()
 
 
 def _verdict(denial: Reason | None) -> pb.Verdict:

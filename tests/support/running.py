@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from services.chassis.channel import open_channel
 from services.chassis.clock import SystemClock
+from services.chassis.health import Probe
 from services.chassis.server import Process, ServerSettings
 from services.chassis.telemetry import Telemetry
 from services.chassis.tls import TlsFiles
@@ -61,7 +62,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(site: Site, *, telemetry: Telemetry | None = None, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    site: Site, *, telemetry: Telemetry | None = None, probe: Probe | None = None, **settings: Any
+) -> AsyncIterator[Running]:
     """Run the echo service with any of `ServerSettings` changed."""
     policy = site.folder / "access.yaml"
     policy.write_text(POLICY, encoding="utf-8")
@@ -70,11 +73,11 @@ async def running(site: Site, *, telemetry: Telemetry | None = None, **settings:
     listening = ServerSettings("127.0.0.1:0", "127.0.0.1:0", tls, policy, **values)
     problems: list[str] = []
 
-    async def probe() -> Sequence[str]:
+    async def told() -> Sequence[str]:
         return problems
 
     servicer = EchoServicer()
-    process = Process("echo", listening, [servicer.endpoint()], probe, telemetry or Telemetry(), SystemClock())
+    process = Process("echo", listening, [servicer.endpoint()], probe or told, telemetry or Telemetry(), SystemClock())
     await process.start()
     one = Running(site, process, servicer, tls, problems)
     try:

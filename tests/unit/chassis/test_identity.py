@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from services.chassis.identity import (
     Identity,
     caller_of,
     current_caller,
+    expiry_ms,
     parse_spiffe_id,
     server_name,
     thumbprint,
@@ -84,6 +86,23 @@ def test_a_path_that_is_no_dns_name_has_none(path: str) -> None:
         server_name(Identity("td", path))
 
 
+@dataclass
+class Hand:
+    """A clock set by hand."""
+
+    now: int = 0
+
+    def wall_ms(self) -> int:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now / 1000
+
+
+def _callers(trust_domain: str = "mes.example", clock: Hand | None = None) -> Callers:
+    return Callers(trust_domain, lambda _: frozenset(), clock or Hand())
+
+
 def _context(pem: bytes, *uris: str, tls: str = "TLSv1.3") -> AuthContext:
     return {
         "ssl_tls_version": [tls.encode()],
@@ -123,26 +142,35 @@ def test_the_common_name_and_the_untyped_san_list_are_never_an_identity(pem: byt
 ])  # fmt: skip
 def test_an_incomplete_context_is_refused(context: AuthContext) -> None:
     with pytest.raises(AccordError):
-        Callers("mes.example", lambda _: frozenset()).of(context)
+        _callers().of(context)
 
 
 def test_a_known_leaf_over_tls_1_2_is_refused_all_the_same(pem: bytes) -> None:
-    callers = Callers("mes.example", lambda _: frozenset())
+    callers = _callers()
     assert callers.of(_context(pem, PORTAL)) is callers.of(_context(pem, PORTAL))
     with pytest.raises(AccordError):
         callers.of(_context(pem, PORTAL, tls="TLSv1.2"))
 
 
+def test_a_known_leaf_is_refused_from_the_moment_it_ends(pem: bytes) -> None:
+    clock = Hand(expiry_ms(pem) - 1)
+    callers = _callers(clock=clock)
+    assert callers.of(_context(pem, PORTAL)).identity.uri == PORTAL
+    clock.now += 1
+    for one in (callers, _callers(clock=clock)):
+        with pytest.raises(AccordError, match="expired"):
+            one.of(_context(pem, PORTAL))
+
+
 def test_another_trust_domain_is_refused(pem: bytes) -> None:
     with pytest.raises(AccordError):
-        Callers("mes.example.evil", lambda _: frozenset()).of(_context(pem, PORTAL))
+        _callers("mes.example.evil").of(_context(pem, PORTAL))
 
 
-def test_the_callers_kept_are_bounded() -> None:
-    callers = Callers("mes.example", lambda _: frozenset())
+def test_the_callers_kept_are_bounded(pem: bytes) -> None:
+    callers = _callers()
     for number in range(MAX_CACHED_CALLERS + 10):
-        der = base64.b64encode(number.to_bytes(4, "big"))
-        callers.of(_context(b"-----BEGIN CERTIFICATE-----\n" + der + b"\n-----END CERTIFICATE-----\n", PORTAL))
+        callers.of(_context(pem + b"\n" * number, PORTAL))
     assert len(callers._known) == MAX_CACHED_CALLERS
 
 

@@ -1,0 +1,150 @@
+"""The seeded ledger: every patient with an open profile, paired and consenting with a sender and a recipient.
+
+Guarantees that the rows and the log are what the consent process itself would have written: they come from its own handlers,
+under its own lock, many patients a transaction, with the lease of a real registry. A folder that was seeded with the same
+parameters and tables is used again; the measured process gets a copy of the database, so every run starts from the same state.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy.schema import CreateTable
+
+from services.chassis.clock import SystemClock
+from services.chassis.db import Database
+from services.chassis.keys import derive, load_ed25519, load_secret
+from services.chassis.registry import Snapshot
+from services.consent.consents import ConsentHandlers
+from services.consent.convert import Convert
+from services.consent.domain import commands as c
+from services.consent.domain.identifiers import Identifiers
+from services.consent.shard import Locked, ShardLog
+from services.consent.tables import metadata
+from services.consent.vault import Vault
+from services.ctl import keys
+from services.ctl.people import CATEGORIES, NOTICE
+from services.ctl.stack import Stack
+from services.formats.entry import sha256_hex
+from services.formats.rights import Direction, Purpose, Scope
+from services.nomenclature.ins import Ins
+from services.nomenclature.oids import INS_NIR_TEST
+from services.tlog.note import NoteSigner
+
+FORMAT = 1
+"""Changes when what is seeded changes."""
+BATCH = 500
+DAYS = 1000
+SENDER, RECIPIENT = "bench-sender", "bench-recipient"
+EVERYTHING = Scope(frozenset(CATEGORIES), frozenset(Direction), frozenset(Purpose))
+_FIRST_NUMBER = 1_790_351_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A seeded patient: the sender's pseudonym, the test identity, the profile, and the consent given to the sender."""
+
+    pseudonym: str
+    matricule: str
+    profile: str
+    consent: str
+
+
+def matricule(number: int) -> str:
+    """The matricule of the `number`th test identity, with its key."""
+    digits = _FIRST_NUMBER + number
+    return f"{digits}{97 - digits % 97:02}"
+
+
+def is_seeded(folder: Path, patients: int) -> bool:
+    """Whether a folder holds a ledger seeded with these parameters, complete."""
+    marker = folder / "seed.json"
+    return marker.exists() and json.loads(marker.read_text())["parameters"] == _parameters(patients)
+
+
+def load_patients(folder: Path) -> list[Patient]:
+    """The patients of a seeded folder."""
+    lines = (folder / "patients.txt").read_text().splitlines()
+    return [Patient(*line.split(" ")) for line in lines]
+
+
+def restore(stack: Stack) -> None:
+    """Gives the stack's consent process a fresh copy of the seeded database."""
+    data = stack.folder / "data"
+    for left in data.glob("consent.db*"):
+        left.unlink()
+    shutil.copyfile(stack.folder / "seeded.db", data / "consent.db")
+    os.sync()  # what is still to be written back would be paid by the first commits measured
+
+
+class Seeder:
+    """Seeds the folder of a stack whose registry's snapshot is `snapshot`; `advance(n)` hears of n more patients."""
+
+    def __init__(self, stack: Stack, snapshot: Snapshot, advance: Callable[[int], None]) -> None:
+        self._stack, self._snapshot, self._advance = stack, snapshot, advance
+        master = load_secret(stack.folder / "keys" / keys.MASTER)
+        vault = Vault(partial(derive, master), os.urandom)
+        identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
+        self._convert = Convert(identifiers, allow_test_ins=True)
+        self._handlers = ConsentHandlers(vault, identifiers, secrets.randbits)
+        self._identifiers = identifiers
+        self._file = stack.folder / "seeded.db"
+        self._database = Database(f"sqlite:///{self._file.resolve()}")
+        self._database.create(metadata)
+        key = load_ed25519(stack.folder / "keys" / keys.LOG)
+        signer = NoteSigner(f"{stack.trust_domain}/ledger/1/0", key.sign, key.public_key().public_bytes_raw())
+        self._log = ShardLog(0, self._database, signer, vault, SystemClock(), os.urandom, 1000)
+
+    def seed(self, patients: int) -> float:
+        """Seeds, and returns the seconds it took."""
+        started = time.perf_counter()
+        self._log.create()
+        with (self._stack.folder / "patients.txt").open("w") as file:
+            for first in range(0, patients, BATCH):
+                numbers = range(first, min(first + BATCH, patients))
+                with self._log.locked(self._snapshot) as locked:
+                    lines = [self._line(locked, number) for number in numbers]
+                file.writelines(lines)
+                self._advance(len(numbers))
+        self._log.verify()
+        self._database.close()
+        seconds = time.perf_counter() - started
+        marker = {"parameters": _parameters(patients), "seconds": round(seconds, 1), "patients_a_second": round(patients / seconds)}
+        (self._stack.folder / "seed.json").write_text(json.dumps(marker))
+        return seconds
+
+    def _line(self, locked: Locked, number: int) -> str:
+        ins = Ins(INS_NIR_TEST, matricule(number))
+        address = self._handlers.open_profile(locked, c.OpenProfile(ins))
+        for service in (SENDER, RECIPIENT):
+            self._handlers.pair(locked, c.Pair(address, f"services/{service}"))
+        granted, _ = (self._handlers.grant(locked, self._grant(locked, address, name)) for name in (SENDER, RECIPIENT))
+        pseudonym = self._convert.pseudonym(f"services/{SENDER}", address)
+        consent = self._convert.consent_message(granted).name
+        return f"{pseudonym} {ins.matricule} {self._convert.profile_name(address)} {consent}\n"
+
+    def _grant(self, locked: Locked, address: c.Address, service: str) -> c.Grant:
+        request = secrets.token_hex(8)
+        return c.Grant(
+            address=address,
+            service=f"services/{service}",
+            scope=EVERYTHING,
+            start_ms=None,
+            end_ms=locked.now_ms + DAYS * 86_400_000,
+            notice_sha256=sha256_hex(NOTICE),
+            actor=c.Actor("holder", "eidas2"),
+            request_id=request,
+            digest=sha256_hex(request),
+        )
+
+
+def _parameters(patients: int) -> dict[str, object]:
+    tables = "".join(str(CreateTable(table)) for table in metadata.sorted_tables)
+    return {"format": FORMAT, "patients": patients, "tables": hashlib.sha256(tables.encode()).hexdigest()}

@@ -1,0 +1,71 @@
+{{/* The settings files, one definition a service, as services/NAME/config.py reads them. Each takes {root, name}. */}}
+
+{{- define "accord.settings.registry" -}}
+{{- $registry := .root.Values.registry -}}
+trust_domain = {{ .root.Values.trustDomain | toJson }}
+database_url = {{ $registry.database.url | toJson }}
+lease_key = "/run/accord/keys/lease.pem"
+allow_local_endpoints = {{ $registry.allowLocalEndpoints }}
+{{ include "accord.settings.process" .root }}
+{{- end }}
+
+{{- define "accord.settings.consent" -}}
+{{- $consent := .root.Values.consent -}}
+trust_domain = {{ .root.Values.trustDomain | toJson }}
+trust = "/run/accord/trust/trust.json"
+database_url = {{ $consent.database.url | toJson }}
+registry = {{ include "accord.target" (dict "root" .root "name" "registry") | toJson }}
+shards = {{ int64 $consent.shards }}
+epoch = {{ int64 $consent.epoch }}
+allow_test_ins = {{ .root.Values.allowTestIns }}
+clock_leeway_ms = {{ int64 $consent.clockLeewayMs }}
+
+[keys]
+log = "/run/accord/keys/log.pem"
+permit = "/run/accord/keys/permit.pem"
+master = "/run/accord/keys/master.key"
+{{ include "accord.settings.process" .root }}
+{{- end }}
+
+{{/* Takes `instance` too, the pod's name: a row of the store belongs to the process that wrote it, across its restarts. */}}
+{{- define "accord.settings.exchange" -}}
+{{- $exchange := .root.Values.exchange -}}
+trust_domain = {{ .root.Values.trustDomain | toJson }}
+trust = "/run/accord/trust/trust.json"
+database_url = {{ $exchange.database.url | toJson }}
+spool = "/spool/bundles"
+signing_key = "/run/accord/keys/manifest.pem"
+registry = {{ include "accord.target" (dict "root" .root "name" "registry") | toJson }}
+consent = {{ include "accord.target" (dict "root" .root "name" "consent") | toJson }}
+allow_test_ins = {{ .root.Values.allowTestIns }}
+check_author_identifiers = {{ $exchange.checkAuthorIdentifiers }}
+instance = {{ .instance | toJson }}
+max_bundle_bytes = {{ int64 $exchange.maxBundleBytes }}
+max_document_bytes = {{ int64 $exchange.maxDocumentBytes }}
+max_in_flight = {{ int64 $exchange.maxInFlight }}
+{{ include "accord.settings.process" .root }}
+{{- end }}
+
+{{- define "accord.settings.process" }}
+[server]
+listen = "[::]:50051"
+health_listen = "[::]:50052"
+access_policy = "access.yaml"
+max_message_bytes = {{ int64 .Values.server.maxMessageBytes }}
+max_concurrent_rpcs = {{ int64 .Values.server.maxConcurrentRpcs }}
+max_connection_age_s = {{ .Values.server.maxConnectionAgeSeconds }}
+max_deadline_s = {{ .Values.server.maxDeadlineSeconds }}
+notice_s = {{ .Values.server.noticeSeconds }}
+drain_s = {{ .Values.server.drainSeconds }}
+
+[server.tls]
+cert = "/run/accord/tls/tls.crt"
+key = "/run/accord/tls/tls.key"
+ca = "/run/accord/tls/ca.crt"
+
+[telemetry]
+{{- with .Values.telemetry.otlpEndpoint }}
+otlp_endpoint = {{ . | toJson }}
+{{- end }}
+sample_ratio = {{ .Values.telemetry.sampleRatio }}
+{{- end }}

@@ -1,0 +1,111 @@
+"""Threats 20 and 30 where the platform itself is at fault: a ledger set back, a clock behind, disks that are full."""
+
+import resource
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from services.errors import AccordError, Kind, Reason
+from tests.support.world import Visit, World
+
+
+@asynccontextmanager
+async def limited(world: World, name: str, file_bytes: int) -> AsyncIterator[None]:
+    """No file of this process may grow beyond so many bytes meanwhile: its disk is full."""
+    pid = world.stack.processes[name].pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (file_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+async def unavailable(visit: Visit, *reasons: Reason) -> None:
+    """A good bundle of a consenting patient, refused because the platform cannot: nothing is sent."""
+    person = await visit.patient()
+    error = await visit.refused(visit.bundle(person))
+    assert error.kind is Kind.UNAVAILABLE
+    assert error.reason in reasons
+
+
+async def test_threat_20_a_ledger_set_back_to_an_earlier_day_forwards_nothing_more(own_world: World) -> None:
+    database = own_world.stack.folder / "data" / "consent.db"
+    async with own_world.visit() as visit:
+        person = await visit.patient()
+        await visit.send(visit.bundle(person))
+        own_world.stack.stop_one("consent")
+        shutil.copy(database, database.with_suffix(".yesterday"))
+        restart(own_world)
+        await visit.send(visit.bundle(person))
+        await visit.people.revoke(person.consents["lumen"])
+        await visit.refused(visit.bundle(person))
+    own_world.stack.stop_one("consent")
+    for suffix in ("-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    shutil.copy(database.with_suffix(".yesterday"), database)
+    restart(own_world)
+    async with own_world.visit() as visit:
+        assert (await visit.check(person)).permitted, "the ledger itself does not know what it lost"
+        error = await visit.refused(visit.bundle(person))
+        assert (error.reason, error.kind) == (Reason.LEDGER_ROLLED_BACK, Kind.UNAVAILABLE)
+
+
+async def test_threat_20_a_clock_behind_the_ledger_decides_nothing(own_world: World) -> None:
+    async with own_world.visit() as visit:
+        person = await visit.patient()
+        own_world.stack.stop_one("consent")
+        with sqlite3.connect(own_world.stack.folder / "data" / "consent.db") as connection:
+            connection.execute("UPDATE head SET time_ms = ?", (int(time.time() + 3600) * 1000,))
+        connection.close()
+        restart(own_world)
+        error = await visit.refused(visit.bundle(person))
+        assert error.kind is Kind.UNAVAILABLE
+        assert error.reason in (Reason.CLOCK_BEHIND, Reason.LEDGER_UNAVAILABLE)
+
+
+async def test_threat_30_a_full_ledger_or_key_store_sends_nothing_and_recovers(own_world: World) -> None:
+    async with own_world.visit() as visit:
+        person = await visit.patient()
+        async with limited(own_world, "consent", 4096):
+            error = await visit.refused(visit.bundle(person))
+            assert error.kind is Kind.UNAVAILABLE
+            with pytest.raises((AccordError, grpc.aio.AioRpcError)) as caught:
+                await visit.patient()
+            if isinstance(caught.value, grpc.aio.AioRpcError):
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await visit.send(visit.bundle(person))
+        assert not (await visit.log()).violations
+
+
+async def test_threat_30_a_full_spool_or_outbox_sends_nothing_and_recovers(own_world: World) -> None:
+    async with own_world.visit() as visit:
+        person = await visit.patient()
+        async with limited(own_world, "exchange", 4096):
+            error = await visit.refused(visit.bundle(person))
+            assert (error.reason, error.kind) == (Reason.STORAGE_UNAVAILABLE, Kind.UNAVAILABLE)
+        await visit.send(visit.bundle(person))
+
+
+async def test_threat_30_without_a_ledger_nothing_is_sent(own_world: World) -> None:
+    async with own_world.visit() as visit:
+        person = await visit.patient()
+        own_world.stack.processes["consent"].kill()
+        own_world.stack.processes["consent"].wait()
+        error = await visit.refused(visit.bundle(person))
+        assert (error.reason, error.kind) == (Reason.LEDGER_UNAVAILABLE, Kind.UNAVAILABLE)
+        del own_world.stack.processes["consent"]
+        own_world.stack.start_one("consent")
+        own_world.stack.wait_serving("consent")
+        await visit.send(visit.bundle(person))
+
+
+def restart(world: World) -> None:
+    """Starts the consent process again."""
+    world.stack.start_one("consent")
+    world.stack.wait_serving("consent")
