@@ -35,7 +35,7 @@ async def _sink(frames: AsyncIterator[bytes], _: object) -> bytes:
 
 
 def _relay(channel: grpc.aio.Channel) -> Handler:
-    send = channel.stream_unary(f"/{SERVICE}/{SEND}")
+    send: Any = channel.stream_unary(f"/{SERVICE}/{SEND}")
 
     async def relay(frames: AsyncIterator[bytes], _: object) -> bytes:
         call = send(timeout=60)
@@ -48,10 +48,10 @@ def _relay(channel: grpc.aio.Channel) -> Handler:
     return relay
 
 
-async def _serve(flags: argparse.Namespace, files: TlsFiles, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+async def _serve(flags: argparse.Namespace, files: TlsFiles, handlers: dict[str, Any]) -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    server.add_registered_method_handlers(SERVICE, handlers)  # type: ignore[attr-defined]
+    server.add_registered_method_handlers(SERVICE, handlers)
     port = server.add_secure_port(flags.listen, server_credentials(files))
     await server.start()
     print(json.dumps({"listening": port}), flush=True)

@@ -25,7 +25,7 @@ MOST_A_SECOND = 12_000
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One line of the table: the method, its requests for patients, whom it asks about, whether consents change meanwhile."""
+    """One line of the table: a method, its requests for patients, whom it asks about, whether consents change meanwhile."""
 
     name: str
     target: Target

@@ -69,7 +69,7 @@ class Forwards:
         signer = load_signer(parties.sender.signing_key)
         self._sender = Sender(parties.sender.name, signer, stack.trust_domain, broker)
         self._broker = exchange_service_pb2_grpc.ExchangeServiceStub(broker)
-        self._relay = relay.stream_unary(f"/{SERVICE}/{SEND}")
+        self._relay: Any = relay.stream_unary(f"/{SERVICE}/{SEND}")
 
     async def measure(self, size: int, count: int) -> dict[str, Any]:
         """`count` times each way with a document of `size` bytes, in turns."""

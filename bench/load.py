@@ -44,7 +44,8 @@ async def load(target: Target, requests: Sequence[bytes], in_flight: int, warm_u
     """Keeps `in_flight` calls under way for `seconds` after the warm-up. Raises: AioRpcError when a call fails."""
     run = Run(seconds, [])
     start = time.perf_counter() + warm_up_s
-    call, following = target.channel.unary_unary(target.method), cycle(requests)
+    call: Any = target.channel.unary_unary(target.method)
+    following = cycle(requests)
     workers = (_work(call, target, following, run, start, start + seconds) for _ in range(in_flight))
     await asyncio.gather(*workers)
     return run
@@ -62,7 +63,8 @@ async def _work(call: Any, target: Target, requests: Iterator[bytes], run: Run, 
 
 async def lone(target: Target, requests: Sequence[bytes]) -> Run:
     """One call after another."""
-    call, run = target.channel.unary_unary(target.method), Run(0.0, [])
+    call: Any = target.channel.unary_unary(target.method)
+    run = Run(0.0, [])
     for request in requests:
         asked = time.perf_counter()
         answer = await call(request, timeout=TIMEOUT_S)

@@ -1,8 +1,8 @@
 """The seeded ledger: every patient with an open profile, paired and consenting with a sender and a recipient.
 
-Guarantees that the rows and the log are what the consent process itself would have written: they come from its own handlers,
-under its own lock, many patients a transaction, with the lease of a real registry. A folder that was seeded with the same
-parameters and tables is used again; the measured process gets a copy of the database, so every run starts from the same state.
+Guarantees that rows and log are what the consent process itself would have written: they come from its own handlers, under
+its own lock, many patients a transaction, with the lease of a real registry. A folder that was seeded with the same
+parameters and tables is used again; the measured process gets a copy of the database, so all runs start from one state.
 """
 
 import hashlib
@@ -18,10 +18,12 @@ from pathlib import Path
 
 from sqlalchemy.schema import CreateTable
 
+from services.chassis.channel import open_channel
 from services.chassis.clock import SystemClock
 from services.chassis.db import Database
+from services.chassis.identity import Identity
 from services.chassis.keys import derive, load_ed25519, load_secret
-from services.chassis.registry import Snapshot
+from services.chassis.registry import RegistryView, Snapshot
 from services.consent.consents import ConsentHandlers
 from services.consent.convert import Convert
 from services.consent.domain import commands as c
@@ -30,7 +32,8 @@ from services.consent.shard import Locked, ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.ctl import keys
-from services.ctl.people import CATEGORIES, NOTICE
+from services.ctl.partners import Partner
+from services.ctl.people import CATEGORIES, NOTICE, People, service
 from services.ctl.stack import Stack
 from services.formats.entry import sha256_hex
 from services.formats.rights import Direction, Purpose, Scope
@@ -44,6 +47,7 @@ BATCH = 500
 DAYS = 1000
 SENDER, RECIPIENT = "bench-sender", "bench-recipient"
 EVERYTHING = Scope(frozenset(CATEGORIES), frozenset(Direction), frozenset(Purpose))
+Advance = Callable[[int], None]
 _FIRST_NUMBER = 1_790_351_000_000
 
 
@@ -84,10 +88,27 @@ def restore(stack: Stack) -> None:
     os.sync()  # what is still to be written back would be paid by the first commits measured
 
 
-class Seeder:
-    """Seeds the folder of a stack whose registry's snapshot is `snapshot`; `advance(n)` hears of n more patients."""
+async def seed(stack: Stack, patients: int, advance: Advance) -> float:
+    """Seeds a prepared stack whose registry serves, and returns the seconds the ledger took."""
+    async with People(stack) as people:
+        for number, (name, siren) in enumerate(((SENDER, "552100554"), (RECIPIENT, "443061841")), 1):
+            referenced = service(name, name, f"1.2.250.1.999.{number}", Partner(stack, name).prepare())
+            await people.reference(referenced, siren=siren)
+    return _Seeder(stack, await _snapshot(stack), advance).seed(patients)
 
-    def __init__(self, stack: Stack, snapshot: Snapshot, advance: Callable[[int], None]) -> None:
+
+async def _snapshot(stack: Stack) -> Snapshot:
+    identity = Identity(stack.trust_domain, "/registry")
+    async with open_channel(stack.target("registry"), stack.tls("consent"), identity) as channel:
+        view = RegistryView(channel, stack.trust, SystemClock())
+        await view.poll()
+        return view.current()
+
+
+class _Seeder:
+    """Writes the rows and the log; `advance(n)` hears of n more patients."""
+
+    def __init__(self, stack: Stack, snapshot: Snapshot, advance: Advance) -> None:
         self._stack, self._snapshot, self._advance = stack, snapshot, advance
         master = load_secret(stack.folder / "keys" / keys.MASTER)
         vault = Vault(partial(derive, master), os.urandom)
@@ -116,25 +137,29 @@ class Seeder:
         self._log.verify()
         self._database.close()
         seconds = time.perf_counter() - started
-        marker = {"parameters": _parameters(patients), "seconds": round(seconds, 1), "patients_a_second": round(patients / seconds)}
+        marker = {
+            "parameters": _parameters(patients),
+            "seconds": round(seconds, 1),
+            "patients_a_second": round(patients / seconds),
+        }
         (self._stack.folder / "seed.json").write_text(json.dumps(marker))
         return seconds
 
     def _line(self, locked: Locked, number: int) -> str:
         ins = Ins(INS_NIR_TEST, matricule(number))
         address = self._handlers.open_profile(locked, c.OpenProfile(ins))
-        for service in (SENDER, RECIPIENT):
-            self._handlers.pair(locked, c.Pair(address, f"services/{service}"))
+        for name in (SENDER, RECIPIENT):
+            self._handlers.pair(locked, c.Pair(address, f"services/{name}"))
         granted, _ = (self._handlers.grant(locked, self._grant(locked, address, name)) for name in (SENDER, RECIPIENT))
         pseudonym = self._convert.pseudonym(f"services/{SENDER}", address)
         consent = self._convert.consent_message(granted).name
         return f"{pseudonym} {ins.matricule} {self._convert.profile_name(address)} {consent}\n"
 
-    def _grant(self, locked: Locked, address: c.Address, service: str) -> c.Grant:
+    def _grant(self, locked: Locked, address: c.Address, name: str) -> c.Grant:
         request = secrets.token_hex(8)
         return c.Grant(
             address=address,
-            service=f"services/{service}",
+            service=f"services/{name}",
             scope=EVERYTHING,
             start_ms=None,
             end_ms=locked.now_ms + DAYS * 86_400_000,

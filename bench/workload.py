@@ -26,9 +26,7 @@ _QUERY = decision_service_pb2.Query(
     purpose=registry_pb2.PURPOSE_CARE,
     categories=["class:10"],
 )
-PERMITTED = decision_service_pb2.CheckResponse(
-    verdict=decision_service_pb2.Verdict(permitted=True)
-).SerializeToString()
+PERMITTED = decision_service_pb2.CheckResponse(verdict=decision_service_pb2.Verdict(permitted=True)).SerializeToString()
 """How both answers begin, and Check's ends, when the exchange is permitted."""
 
 
@@ -43,7 +41,7 @@ class Keys:
         """`count` patients."""
         if not self.zipf:
             return chance.choices(self.patients, k=count)
-        weights = list(accumulate((rank**-self.zipf for rank in range(1, len(self.patients) + 1))))
+        weights = list(accumulate(rank**-self.zipf for rank in range(1, len(self.patients) + 1)))
         return chance.choices(self.patients, cum_weights=weights, k=count)
 
 

@@ -10,7 +10,7 @@ every check of a call to the handlers it is given.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
@@ -40,6 +40,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
     ) -> None:
         super().__init__(loop, None, (), (), options, None)
         self.calls: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
         self._event_loop = loop
         self._methods = _Methods(unknown)
 
@@ -48,23 +49,37 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
         self._methods.handlers.update(handlers)
         super().add_registered_method_handlers(dict(handlers))
 
-    def _make_request_call_future(self, path: bytes | None) -> "asyncio.Future[NoReturn]":
-        """What the main loop waits on instead of a single call: it never completes while the server runs.
+    def _make_request_call_future(self, path: bytes | None) -> "asyncio.Future[None]":
+        """What the main loop waits on instead of a single call: pending for as long as the server runs.
 
-        Shielded, because the main loop cancels it on shutdown, and a call that has just been taken would be lost.
+        On shutdown the main loop cancels this future, and not the task behind it, which may just have taken a call. The
+        one for unregistered paths tells it of the shutdown.
         """
-        return asyncio.shield(self._event_loop.create_task(self._accept(path)))
+        ended: asyncio.Future[None] = self._event_loop.create_future()
 
-    async def _accept(self, path: bytes | None) -> NoReturn:
+        def tell(task: "asyncio.Task[None]") -> None:
+            self._accepting.discard(task)
+            error = None if task.cancelled() else task.exception() or (_ShutDown() if path is None else None)
+            if error is not None and not ended.done():
+                ended.set_exception(error)
+
+        task = self._event_loop.create_task(self._accept(path))
+        task.add_done_callback(tell)
+        self._accepting.add(task)
+        return ended
+
+    async def _accept(self, path: bytes | None) -> None:
         """Start a task for each call to one path (None: any path not registered) until the server shuts down."""
         name = "" if path is None else path.decode("ascii")
         while self.is_running():
-            state = await (self._request_call() if path is None else self._request_registered_call(path))
+            try:
+                state = await (self._request_call() if path is None else self._request_registered_call(path))
+            except _ShutDown:
+                continue
             call = _handle_rpc(name, self._methods, (), state, self._event_loop, False)
             task = self._event_loop.create_task(_accept_rpc(call, state, self._event_loop, name))
             self.calls.add(task)
             task.add_done_callback(self.calls.discard)
-        raise _ShutDown
 
 
 class Acceptor(grpc.aio._server.Server):  # type: ignore[misc,name-defined]

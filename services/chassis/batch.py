@@ -2,8 +2,8 @@
 
 Guarantees: calls run in the order they came; a lone call never waits; one failing item never fails another. `run` answers an
 item's own failure as a value. Where it raises instead, nothing of the batch may have happened: an AccordError (the storage
-failed) goes to every item, any other exception makes each item run again alone. Once more than `busy` calls are waiting, a batch lingers up to `linger_s` for more.
-The caller's cancellation does not undo what its batch does: an item that was submitted is run.
+failed) goes to every item, any other exception makes each item run again alone. Once more than `busy` calls are waiting, a
+batch lingers up to `linger_s` for more. Whatever fails, every call is answered. The caller's cancellation does not undo what its batch does: an item that was submitted is run.
 """
 
 import asyncio
@@ -76,8 +76,12 @@ class Batcher(Generic[Item, Result]):
 
     async def _run_batch(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         loop = asyncio.get_running_loop()
-        outcomes = await loop.run_in_executor(self._executor, self._attempt, [item for item, _ in batch])
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        try:
+            outcomes = await loop.run_in_executor(self._executor, self._attempt, [item for item, _ in batch])
+            answers = list(zip(batch, outcomes, strict=True))
+        except Exception as error:  # an executor that is gone, an answer too few: nobody may wait for ever
+            answers = [(waiting, error) for waiting in batch]
+        for (_, future), outcome in answers:
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
                 future.exception()  # a cancelled caller never asks; this marks it as seen

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from accord.consent.v1 import consent_pb2, consent_service_pb2, decision_service_pb2, ledger_pb2
@@ -15,9 +16,8 @@ from services.consent.domain.decision import Deny, Permit
 from services.consent.domain.identifiers import CONSENT, PORTAL, Identifiers
 from services.consent.proofs import Proven
 from services.errors import AccordError, Reason, Violation, invalid
-from services.formats.canonical import HEX_32
+from services.formats.canonical import HEX_32, MAX_INTEGER
 from services.formats.entry import OutcomeResult
-from services.formats.manifest import PATIENT
 from services.formats.rights import SERVICE_NAME, Direction, Purpose, Scope
 from services.nomenclature.documents import CLASSES
 from services.nomenclature.ins import Ins, parse_ins
@@ -107,8 +107,7 @@ class Convert:
 
     def _address(self, audience: str, name: str, prefix: str) -> c.Address:
         identifier = name.removeprefix(prefix)
-        known = PATIENT.fullmatch(identifier) and name.startswith(prefix)
-        found = self._identifiers.decipher(audience, identifier) if known else None
+        found = self._identifiers.decipher(audience, identifier) if name.startswith(prefix) else None
         if found is None:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         return c.Address(*found)
@@ -123,7 +122,7 @@ class Convert:
 
     def patient(self, service: str, pseudonym: str) -> c.Address | None:
         """The patient of a service's pseudonym; None for one that was never given out."""
-        found = self._identifiers.decipher(service, pseudonym) if PATIENT.fullmatch(pseudonym) else None
+        found = self._identifiers.decipher(service, pseudonym) if SERVICE_NAME.fullmatch(service) else None
         return c.Address(*found) if found else None
 
     def query(self, message: decision_service_pb2.Query, form: Form) -> c.Query:
@@ -146,8 +145,8 @@ class Convert:
         form.check(unset, "consent", "output-only fields must be unset")
         form.check(consent.HasField("end_time"), "consent.end_time", "is required")
         scope = consent.scope
-        grant = c.Grant(
-            address=self.profile(message.profile),
+        grant = partial(
+            c.Grant,
             service=form.service(consent.service, "consent.service"),
             scope=Scope(
                 form.categories(scope.categories, "consent.scope.categories"),
@@ -164,7 +163,7 @@ class Convert:
         for field, items in (("directions", scope.directions), ("purposes", scope.purposes)):
             form.check(0 < len(set(items)) == len(items), f"consent.scope.{field}", "needs items, without duplicates")
         form.done()
-        return grant
+        return grant(address=self.profile(message.profile))
 
     def consent_message(self, consent: c.Consent) -> consent_pb2.Consent:
         """A consent for the wire."""
@@ -220,7 +219,7 @@ def outcome(message: decision_service_pb2.RecordOutcomeRequest, shard: int) -> c
     form = Form()
     name = _enum_name(decision_service_pb2.Outcome, "OUTCOME_", message.outcome)
     known = form.check(name in OutcomeResult.__members__, "outcome", "is required and must be known")
-    form.check(message.bytes_sent >= 0, "bytes_sent", "must not be negative")
+    form.check(0 <= message.bytes_sent <= MAX_INTEGER, "bytes_sent", "must be 0 to 2^53 - 1")
     form.check(message.authorization.index >= 0, "authorization.index", "must not be negative")
     acknowledgement, manifest = (
         form.text(getattr(message, field), HEX_32, field) if getattr(message, field) else ""

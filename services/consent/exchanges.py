@@ -61,7 +61,7 @@ class ExchangeHandlers:
         rows: list[dict[str, Any]] = []
         decisions = []
         for item in items:
-            attempts[item.exchange] = attempt = attempts.get(item.exchange, 0) + 1
+            earlier = attempts.get(item.exchange, 0)
             patient = patients.get(item.query.address.patient) if item.query.address else None
             facts = replace(
                 self.facts(locked.shard, item.query, patient, services),
@@ -69,9 +69,11 @@ class ExchangeHandlers:
                     patient is not None and self._vault.is_ins(patient.ins_hash, ins) for ins in item.document_patients
                 ),
             )
-            decision, row = _decide(locked, item, facts, patient, attempt)
+            decision, row = _decide(locked, item, facts, patient, earlier + 1)
             decisions.append(decision)
-            rows += [row] if row else []
+            if row is not None:
+                attempts[item.exchange] = earlier + 1
+                rows.append(row)
         store.add_authorizations(locked.connection, rows)
         return decisions
 

@@ -61,7 +61,7 @@ class Ledger:
         self._outcomes = Batcher[c.Outcome, list[Proven]](self._prove, self._read_thread)
 
     def start(self) -> None:
-        """Makes what is missing and verifies each head. Raises: ValueError when the stored log is not the signed one."""
+        """Makes what is missing and verifies each head. Raises: AccordError LEDGER_ROLLED_BACK where one does not hold."""
         for log in self._logs:
             log.create()
             log.verify()
@@ -142,7 +142,9 @@ class Ledger:
     def _writer(self, log: ShardLog) -> Callable[[Sequence[c.Command]], Sequence[Any]]:
         def run(items: Sequence[c.Command]) -> list[Any]:
             answers: list[Any] = []
-            with log.locked(self._snapshot()) as locked:
+            with log.locked() as locked:
+                # Read under the lock: a lease must not grow too old while it waits.
+                locked.snapshot = self._snapshot()
                 for kind, group in groupby(items, type):
                     answers += self._handle(kind, locked, list(group))
             return answers

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from services.chassis.clock import Clock
 from services.chassis.db import Database
@@ -29,6 +29,7 @@ from services.tlog.tree import EMPTY_ROOT, Coordinate, Frontier, leaf_hash
 HEAD, ENTRY, NODE = tables.table(tables.Head), tables.table(tables.Entry), tables.table(tables.Node)
 OPENING, DATA_KEY = tables.table(tables.Opening), tables.table(tables.DataKey)
 _LOCK = select(HEAD).where(HEAD.c.shard == bindparam("shard")).with_for_update()
+_LAST_ENTRY = select(func.max(ENTRY.c.idx)).where(ENTRY.c.shard == bindparam("shard"))
 _READ_HEAD = select(HEAD).where(HEAD.c.shard == bindparam("shard"))
 _MOVE_HEAD = (
     update(HEAD)
@@ -178,6 +179,7 @@ class ShardLog:
         self.shard, self.origin, self.vault, self.random = shard, signer.name, vault, random
         self._database, self._signer, self._clock, self._leeway_ms = database, signer, clock, leeway_ms
         self._frontier: Frontier | None = None
+        self._seen = (0, EMPTY_ROOT)
 
     def create(self) -> None:
         """Makes the empty log's head, unless there is one."""
@@ -188,17 +190,24 @@ class ShardLog:
                 connection.execute(_ADD_HEAD, {"shard": self.shard, "origin": self.origin} | empty | pin)
 
     def verify(self) -> None:
-        """Checks that the head is signed by this log's key and is the root of the stored tree. Raises: ValueError."""
+        """Checks that the head is signed by this log's key, is the root of the stored tree, and ends where the entries end.
+
+        Leaves to auditors what lies below the tree's right edge: their proofs fail there. Raises: AccordError
+        LEDGER_ROLLED_BACK.
+        """
         with self._database.read() as connection:
             head = connection.execute(_READ_HEAD, {"shard": self.shard}).one()
-            checkpoint = open_checkpoint(head.note, self._signer.verifier)
-            frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
-        if not (checkpoint.size == head.size and checkpoint.root == head.root == frontier.root()):
-            raise ValueError(f"{self.origin}: the signed head is not the root of the stored log")
+            self._trusted(connection, head)
+            last = connection.execute(_LAST_ENTRY, {"shard": self.shard}).scalar()
+        if head.size != (0 if last is None else last + 1):
+            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the entries do not end where the head does")
 
     @contextmanager
-    def locked(self, snapshot: Snapshot | None) -> Iterator[Locked]:
-        """The shard, locked; commits what was appended at the end. Raises: AccordError CLOCK_BEHIND, STORAGE_UNAVAILABLE."""
+    def locked(self, snapshot: Snapshot | None = None) -> Iterator[Locked]:
+        """The shard, locked; commits what was appended at the end.
+
+        Raises: AccordError CLOCK_BEHIND, STORAGE_UNAVAILABLE, LEDGER_ROLLED_BACK.
+        """
         try:
             with self._database.write() as connection:
                 head = connection.execute(_LOCK, {"shard": self.shard}).one()
@@ -210,7 +219,7 @@ class ShardLog:
             # Whether COMMIT happened may be unknown: forget the tree, and read the head again.
             self._frontier = None
             raise
-        self._frontier = frontier
+        self._frontier, self._seen = frontier, (frontier.size, frontier.root())
 
     def sign(self, size: int, root: bytes) -> str:
         """The signed checkpoint of this size and root."""
@@ -227,9 +236,20 @@ class ShardLog:
         cached = self._frontier
         if cached is not None and cached.size == head.size and cached.root() == head.root:
             return cached
-        frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
-        if frontier.root() != head.root:
-            raise AccordError(Reason.LEDGER_ROLLED_BACK, "the head is not the root of the stored log")
+        size, root = self._seen
+        if head.size < size or (head.size == size and head.root != root):
+            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head is behind one seen before")
+        return self._trusted(connection, head)
+
+    def _trusted(self, connection: Connection, head: Any) -> Frontier:
+        """The stored tree's right edge, where a head signed by this log's key says that it is the log's."""
+        try:
+            checkpoint = open_checkpoint(head.note, self._signer.verifier)
+            frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
+        except (ValueError, KeyError) as error:
+            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head does not hold") from error
+        if not (checkpoint.size == head.size and checkpoint.root == head.root == frontier.root()):
+            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head is not the root of the stored log")
         return frontier
 
 

@@ -121,7 +121,8 @@ async def _call(
 def explain(error: AccordError) -> None:
     """Prints an error with its violations and what to do."""
     meaning = MEANINGS[error.reason]
-    errors.print(f"[red]{error.reason.value}[/] ({error.kind.value}): {error.detail}", highlight=False)
+    said = meaning.english if error.violations else error.detail
+    errors.print(f"[red]{error.reason.value}[/] ({error.kind.value}): {said}", highlight=False)
     for violation in error.violations:
         errors.print(f"  {violation.field}: {violation.description}", highlight=False)
     errors.print(f"  {meaning.remedy}", highlight=False)

@@ -16,7 +16,7 @@ from services.ctl.stack import Stack
 from services.ctl.story import Result, Sent, Story
 from services.formats.trust import Trust
 
-console = Console()
+console = Console(soft_wrap=True)
 Documents = Annotated[Path, typer.Option(help="A folder; every file in it, and below it, is sent.")]
 Folder = Annotated[Path, typer.Option(help="Where the stack keeps its files; what a demo left there is replaced.")]
 TestIns = Annotated[bool, typer.Option("--test-ins/--no-test-ins", help="Whether test identities are allowed.")]
@@ -101,11 +101,12 @@ def _show(result: Result, stack: Stack) -> None:
 
 def _documents_table(documents: list[Sent]) -> Table:
     table = Table(title="Documents", title_justify="left")
-    for name in ("document", "type", "class"):
+    table.add_column("document", overflow="fold")
+    for name in ("type", "class"):
         table.add_column(name)
     table.add_column("size", justify="right")
     table.add_column("decision")
-    table.add_column("reason")
+    table.add_column("reason", no_wrap=True)
     for sent in documents:
         good = sent.outcome == "DELIVERED"
         decision = "[green]forwarded[/]" if good else f"[yellow]{sent.outcome.lower()}[/]"

@@ -13,7 +13,7 @@ from services.ctl.call import PORTS
 from services.ctl.partners import Partner
 from services.ctl.people import People, service
 from services.ctl.stack import Stack
-from services.errors import AccordError
+from services.errors import AccordError, Kind
 
 console = Console(soft_wrap=True)
 SERVICE = "lumen-audition"
@@ -50,12 +50,12 @@ def up(
 async def _reference(stack: Stack) -> None:
     partner = Partner(stack, SERVICE)
     described = service(SERVICE, "Lumen Audition", "1.2.250.1.999.1", partner.prepare())
-    async with People(stack) as people:
-        try:
+    try:
+        async with People(stack) as people:
             await people.reference(described, siren="552100554")
-        except AccordError as error:
-            if error.kind.value != "exists":
-                raise
+    except AccordError as error:
+        if error.kind is not Kind.EXISTS:  # an earlier run referenced it already
+            raise
 
 
 def lines(stack: Stack) -> list[str]:
@@ -67,13 +67,17 @@ def lines(stack: Stack) -> list[str]:
         f"referenced service: services/{SERVICE}, its leaf {tls}/{SERVICE}.crt",
         "call it:",
         f"  accord call AuditService/GetCheckpoints --as auditor --folder {folder} --target {stack.target('consent')}",
-        (f"  accord call CatalogService/ListServices -d '{{}}' --as registrar --folder {folder}"
-        f" --target {stack.target('registry')}"),
+        (
+            f"  accord call CatalogService/ListServices -d '{{}}' --as registrar --folder {folder}"
+            f" --target {stack.target('registry')}"
+        ),
         "or with grpcurl:",
-        (f"  grpcurl -cacert {folder}/ca/ca.crt -cert {tls}/auditor.crt -key {tls}/auditor.key"
-        f" -authority consent.{stack.trust_domain} -max-time 10 -import-path protos"
-        f" -proto accord/consent/v1/audit_service.proto {stack.target('consent')}"
-        " accord.consent.v1.AuditService/GetCheckpoints"),
+        (
+            f"  grpcurl -cacert {folder}/ca/ca.crt -cert {tls}/auditor.crt -key {tls}/auditor.key"
+            f" -authority consent.{stack.trust_domain} -max-time 10 -import-path protos"
+            f" -proto accord/consent/v1/audit_service.proto {stack.target('consent')}"
+            " accord.consent.v1.AuditService/GetCheckpoints"
+        ),
     ]
 
 

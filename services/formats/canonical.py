@@ -1,7 +1,8 @@
 """Canonical JSON (RFC 8785) in, strictly read JSON out.
 
-Guarantees: `loads` accepts no duplicate member, no float, no integer of 2⁵³ or more, no non-ASCII key; `loads_canonical`
-also refuses bytes that differ from the canonical form of what they say, so bytes and value are one.
+Guarantees: `loads` accepts UTF-8 only, no duplicate member, no float, no integer of 2⁵³ or more, no non-ASCII key, no half
+of a surrogate pair; `loads_canonical` also refuses bytes that differ from the canonical form of what they say, so bytes and
+value are one.
 """
 
 import json
@@ -28,11 +29,16 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes | str) -> Any:
     """Strictly read JSON. Raises: FormatError."""
     try:
-        return json.loads(
-            data, object_pairs_hook=_unique, parse_float=_no_float, parse_int=_small, parse_constant=_no_float
+        # Decoded here, for json.loads would guess: UTF-16, UTF-32 and a byte order mark pass there (RFC 8259 §8.1).
+        text = data if isinstance(data, str) else data.decode()
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_float=_no_float, parse_int=_small, parse_constant=_no_float
         )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # refuses half a surrogate pair (RFC 7493 §2.1)
     except (ValueError, RecursionError) as error:
         raise FormatError(str(error) if isinstance(error, FormatError) else "not JSON") from None
+    return value
 
 
 def loads_canonical(data: bytes, limit: int) -> Any:
@@ -42,7 +48,7 @@ def loads_canonical(data: bytes, limit: int) -> Any:
     value = loads(data)
     try:
         canonical = dumps(value)
-    except (ValueError, rfc8785.CanonicalizationError):
+    except (ValueError, RecursionError):
         raise FormatError("has no canonical form") from None
     if canonical != data:
         raise FormatError("not in canonical form (RFC 8785)")

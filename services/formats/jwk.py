@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from services.formats.canonical import FormatError, Members, dumps
+from services.formats.edwards import is_sound
 
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
@@ -45,6 +46,8 @@ class VerifyKey:
     def of(public: PublicKey) -> "VerifyKey":
         """The key with its algorithm. Raises: FormatError for any other kind of key."""
         if isinstance(public, ed25519.Ed25519PublicKey):
+            if not is_sound(public.public_bytes_raw()):
+                raise FormatError("not a point of edwards25519, or one of small order")
             return VerifyKey(public, "EdDSA")
         if isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1):
             return VerifyKey(public, "ES256")

@@ -104,15 +104,20 @@ def open_manifest(token: str, key_of: KeyOf) -> Manifest:
         recipient=members.text("recipient", SERVICE_NAME),
         purpose=read_purpose(members),
         patient=members.text("patient", PATIENT),
-        documents=members.items("documents", _read_document),
+        documents=_read_documents(members),
     )
     members.done()
     unb64url(manifest.jti)
-    if not 1 <= len(manifest.documents) <= MAX_DOCUMENTS:
-        raise FormatError(f"manifest.documents has not 1 to {MAX_DOCUMENTS} items")
     if not manifest.issued_s < manifest.expires_s <= manifest.issued_s + MAX_MANIFEST_LIFE_S:
         raise FormatError("manifest.exp is not within an hour after iat")
     return manifest
+
+
+def _read_documents(members: Members) -> tuple[DeclaredDocument, ...]:
+    documents = members.items("documents", _read_document)
+    if not 1 <= len(documents) <= MAX_DOCUMENTS:
+        raise FormatError(f"documents has not 1 to {MAX_DOCUMENTS} items")
+    return documents
 
 
 def _read_document(value: Any, what: str) -> DeclaredDocument:
@@ -189,7 +194,7 @@ def open_broker_manifest(token: str, key_of: KeyOf) -> BrokerManifest:
         permit_sha256=members.text("permit_sha256", HEX_32),
         sender=members.text("sender", SERVICE_NAME),
         purpose=read_purpose(members),
-        documents=members.items("documents", _read_document),
+        documents=_read_documents(members),
     )
     members.done()
     return manifest

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.formats.canonical import FormatError
 
-TEXT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+TEXT = re.compile(r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):\d{2}:\d{2}\.\d{3}Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -13,7 +13,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 def text_of(instant_ms: int) -> str:
     """2026-11-23T14:15:28.123Z for the instant, in milliseconds since 1970. Raises: OverflowError beyond year 9999."""
     moment = _EPOCH + timedelta(milliseconds=instant_ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
+    # Not strftime: its %Y writes the years before 1000 with fewer than four digits.
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def instant_of(text: str) -> int:

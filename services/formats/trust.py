@@ -84,7 +84,17 @@ def parse_trust(data: bytes) -> Trust:
         raise FormatError(f"not a file of format {FORMAT}")
     trust = Trust(members.text("trust_domain"), members.items("logs", _read_log), members.items("keys", _read_key))
     members.done()
+    _check_unambiguous(trust)
     return trust
+
+
+def _check_unambiguous(trust: Trust) -> None:
+    if len({log.name for log in trust.logs}) != len(trust.logs):
+        raise FormatError("trust.logs holds two keys for one origin")
+    if len({(key.key.kid, key.role) for key in trust.keys}) != len({key.key.kid for key in trust.keys}):
+        raise FormatError("trust.keys holds one key in two roles")
+    if not all(key.from_ms < key.until_ms for key in trust.keys):
+        raise FormatError("trust.keys holds a key that ends before it begins")
 
 
 def _key_json(dated: DatedKey) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Leaves to the caller that TRUST is the right one (compare its fingerprint), and 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from services.formats import evidence as file
 from services.formats.acknowledgement import Acknowledgement, open_acknowledgement
@@ -15,7 +16,9 @@ from services.formats.entry import MAX_BODY, Entry, EntryType, OutcomeResult, co
 from services.formats.lease import Lease, ServiceRecord, open_lease, parse_record
 from services.formats.manifest import BrokerManifest, Manifest, open_broker_manifest, open_manifest
 from services.formats.permit import Permit, open_permit
+from services.formats.rights import Direction
 from services.formats.trust import KeyRole, Trust
+from services.nomenclature.documents import document_class
 from services.tlog.checkpoint import Checkpoint
 from services.tlog.note import open_note
 from services.tlog.proof import verify_inclusion
@@ -128,8 +131,16 @@ def _manifest(case: Case) -> None:
     _require(manifest.sender == entry.service, "the manifest is another service's")
     _require(manifest.recipient == entry.counterparty, "the manifest is for another recipient")
     _require(manifest.audience == case.trust.trust_domain, "the manifest is for another trust domain")
-    body = Members(loads_canonical(case.evidence.authorization.body, MAX_BODY), "body").object("query")
-    _require(body.text("purpose") == manifest.purpose.value, "the authorisation was for another purpose")
+    asked = Members(loads_canonical(case.evidence.authorization.body, MAX_BODY), "body").object("query")
+    _require(asked.text("purpose") == manifest.purpose.value, "the authorisation was for another purpose")
+    _require(asked.text("direction") == Direction.DEPOSIT.value, "the authorisation was for another direction")
+    categories = {f"class:{name}" for name in _classes(manifest, entry.time_ms)}
+    _require(categories <= set(asked.texts("categories")), "the authorisation was for other categories of data")
+
+
+def _classes(manifest: Manifest, at_ms: int) -> set[str | None]:
+    day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+    return {document_class(document.type.code, document.type.system, day) for document in manifest.documents}
 
 
 def _permit(case: Case) -> None:

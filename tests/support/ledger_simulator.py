@@ -121,7 +121,9 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
         await self._enter("Authorize", request, context)
         query, now_ms = request.query, self.now_ms()
         until_s = now_ms // 1000 + self.permit_life_s
-        body = {"query": {"purpose": _purpose(query).value}}
+        direction = registry_pb2.Direction.Name(query.direction).removeprefix("DIRECTION_")
+        asked = {"purpose": _purpose(query).value, "direction": direction, "categories": sorted(query.categories)}
+        body = {"query": asked}
         decision: dict[str, Any] = {
             "service": query.service,
             "counterparty": query.counterparty,

@@ -26,7 +26,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* Where the others find a service. The trailing dot is left out: it would be part of no certificate, but of the name sent. */}}
+{{/* Where the others find a service: host:port, every pod behind it. */}}
 {{- define "accord.target" -}}
 {{ include "accord.fullname" . }}.{{ .root.Release.Namespace }}.svc.{{ .root.Values.clusterDomain }}:50051
 {{- end }}

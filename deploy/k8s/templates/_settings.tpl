@@ -1,4 +1,23 @@
-{{/* The settings files, one definition a service, as services/NAME/config.py reads them. Each takes {root, name}. */}}
+{{/* The files of /etc/accord. Each definition takes {root, name}. */}}
+
+{{/* The access policy, and the settings: NAME.toml, but for the broker one file for each of its pods. */}}
+{{- define "accord.config" -}}
+{{- $it := . -}}
+access.yaml: |
+  {{- .root.Files.Get "files/access.yaml" | trim | nindent 2 }}
+{{- if eq .name "exchange" }}
+{{- range $ordinal := until (int .root.Values.exchange.replicas) }}
+{{- $instance := printf "%s-%d" (include "accord.fullname" $it) $ordinal }}
+{{ $instance }}.toml: |
+  {{- include "accord.settings.exchange" (dict "root" $it.root "instance" $instance) | nindent 2 }}
+{{- end }}
+{{- else }}
+{{ .name }}.toml: |
+  {{- include (printf "accord.settings.%s" .name) . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* One definition a service, as services/NAME/config.py reads it. */}}
 
 {{- define "accord.settings.registry" -}}
 {{- $registry := .root.Values.registry -}}
@@ -27,7 +46,7 @@ master = "/run/accord/keys/master.key"
 {{ include "accord.settings.process" .root }}
 {{- end }}
 
-{{/* Takes `instance` too, the pod's name: a row of the store belongs to the process that wrote it, across its restarts. */}}
+{{/* Takes {root, instance}; the pod's name, because a row of the store belongs to whoever wrote it, across restarts. */}}
 {{- define "accord.settings.exchange" -}}
 {{- $exchange := .root.Values.exchange -}}
 trust_domain = {{ .root.Values.trustDomain | toJson }}

@@ -116,7 +116,7 @@ def decide(facts: Facts, now_ms: int) -> Permit | Deny:
     reason = _documents_reason(facts)
     if reason is not None:
         return Deny(reason, reason)
-    return _permit(grounds, now_ms)
+    return _permit(facts, grounds, now_ms)
 
 
 def _check_standing(party: Party, facts: Facts, now_ms: int) -> None:
@@ -125,10 +125,16 @@ def _check_standing(party: Party, facts: Facts, now_ms: int) -> None:
         raise _RefusalError(Reason.SERVICE_SUSPENDED)
     if standing is None or standing.status is not Status.REFERENCED_WITH_EXCHANGE:
         raise _RefusalError(Reason.SERVICE_NOT_REFERENCED)
-    if not standing.convention.in_force(now_ms):
+    convention = standing.convention
+    if not (convention.in_force(now_ms) and _lasts(convention.end_ms, now_ms)):
         raise _RefusalError(Reason.CONVENTION_NOT_IN_FORCE)
-    if not _asked(party, facts).within(standing.convention.scope):
+    if not _asked(party, facts).within(convention.scope):
         raise _RefusalError(Reason.CONVENTION_EXCEEDED)
+
+
+def _lasts(end_ms: int, now_ms: int) -> bool:
+    # A permit counts whole seconds, so the last second of a right, where it is not whole, permits nothing.
+    return now_ms // 1000 < end_ms // 1000
 
 
 def _asked(party: Party, facts: Facts) -> Scope:
@@ -166,8 +172,7 @@ def _shortfall(consent: ConsentFact, asked: Scope, now_ms: int) -> Reason | None
         (asked.purposes <= consent.scope.purposes, Reason.PURPOSE_NOT_GRANTED),
         (bool(asked.categories) and asked.categories <= consent.scope.categories, Reason.CATEGORY_NOT_GRANTED),
         (consent.state is ConsentState.ACTIVE, Reason.CONSENT_REVOKED),
-        # A permit counts whole seconds, so a consent's last second, where it is not whole, permits nothing.
-        (now_ms // 1000 < consent.end_ms // 1000, Reason.CONSENT_EXPIRED),
+        (_lasts(consent.end_ms, now_ms), Reason.CONSENT_EXPIRED),
         (consent.start_ms <= now_ms, Reason.CONSENT_NOT_YET_VALID),
     )
     return next((reason for holds, reason in rules if not holds), None)
@@ -182,6 +187,7 @@ def _documents_reason(facts: Facts) -> Reason | None:
     return None
 
 
-def _permit(grounds: list[ConsentFact], now_ms: int) -> Permit:
-    ends = min(consent.end_ms for consent in grounds) // 1000
-    return Permit(tuple(consent.revision for consent in grounds), min(now_ms // 1000 + PERMIT_LIFE_S, ends))
+def _permit(facts: Facts, grounds: list[ConsentFact], now_ms: int) -> Permit:
+    ends = [consent.end_ms // 1000 for consent in grounds]
+    ends += [party.standing.convention.end_ms // 1000 for party in facts.parties if party.standing]
+    return Permit(tuple(consent.revision for consent in grounds), min(now_ms // 1000 + PERMIT_LIFE_S, *ends))

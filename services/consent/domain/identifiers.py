@@ -4,7 +4,9 @@ A block is shard (2 bytes) ‖ zero (6 bytes) ‖ local id (8 bytes), enciphered
 service, the portal, …), so that two audiences cannot compare. The zeros make a forged identifier fail: 1 in 2⁴⁸ passes.
 """
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
@@ -13,16 +15,19 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 CONSENT, PORTAL = "consent", "portal"
 """The audiences that are not services."""
 
+_BLOCK = re.compile(r"[0-9a-f]{32}")
+_KEPT = 4096
+
 LOCAL_BITS = 62
 """Local ids are random numbers of this many bits: they fit every database's BIGINT."""
 
 
 class Identifiers:
-    """Enciphers and deciphers; `key_for(audience)` gives 32 bytes, and is asked once for each audience."""
+    """Enciphers and deciphers; `key_for(audience)` gives 32 bytes, and is asked again only after many other audiences."""
 
     def __init__(self, key_for: Callable[[str], bytes]) -> None:
-        self._key_for = key_for
-        self._ciphers: dict[str, Cipher[ECB]] = {}
+        # ECB is exact here: one block, never a message. Bounded, because callers name audiences that do not exist.
+        self._cipher = lru_cache(_KEPT)(lambda audience: Cipher(AES256(key_for(audience)), ECB()))  # noqa: S305
 
     def encipher(self, audience: str, shard: int, local: int) -> str:
         """32 hexadecimal digits for (shard, local id)."""
@@ -31,7 +36,7 @@ class Identifiers:
 
     def decipher(self, audience: str, identifier: str) -> tuple[int, int] | None:
         """(shard, local id) of 32 hexadecimal digits; None for what was never enciphered for this audience."""
-        if len(identifier) != 32:
+        if not _BLOCK.fullmatch(identifier):
             return None
         block = self._cipher(audience).decryptor().update(bytes.fromhex(identifier))
         return (int.from_bytes(block[:2]), int.from_bytes(block[8:])) if not any(block[2:8]) else None
@@ -39,10 +44,3 @@ class Identifiers:
     def revision_name(self, shard: int, consent: int, revision: int | str) -> str:
         """The external name of a consent's revision."""
         return f"consents/{self.encipher(CONSENT, shard, consent)}/revisions/{revision}"
-
-    def _cipher(self, audience: str) -> "Cipher[ECB]":
-        cipher = self._ciphers.get(audience)
-        if cipher is None:
-            # ECB is exact here: one block, never a message.
-            cipher = self._ciphers[audience] = Cipher(AES256(self._key_for(audience)), ECB())  # noqa: S305
-        return cipher
