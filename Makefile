@@ -1,6 +1,7 @@
 # Every target works on a fresh machine with Python 3.11: the first thing each does is set up what it needs.
 PYTHON ?= python3
-UV := $(PYTHON) -m uv
+# In an environment of its own: an externally managed Python (PEP 668) takes no package, and a uv on PATH may be too old.
+UV := .venv-uv/bin/uv
 RUN := $(UV) run --frozen
 DOCS ?= examples/documents
 PROTOS := $(shell find protos -name '*.proto' | sort)
@@ -9,11 +10,14 @@ PROTOS := $(shell find protos -name '*.proto' | sort)
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml uv.lock
-	@$(UV) --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --disable-pip-version-check 'uv>=0.9' \
-	  || $(PYTHON) -m pip install --quiet --disable-pip-version-check --break-system-packages 'uv>=0.9'
+.venv/.ready: pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --frozen --quiet
 	@touch $@
+
+$(UV):
+	@$(PYTHON) -m venv --clear .venv-uv || { echo "$(PYTHON) makes no environment: install its venv (Debian: python3-venv)"; exit 1; }
+	@echo '*' > .venv-uv/.gitignore
+	@.venv-uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
 
 run: setup ## Plays the whole story on real documents: DOCS=folder for your own
 	@$(RUN) accord demo --documents "$(DOCS)"
@@ -48,4 +52,4 @@ bench: setup ## Measures ratios against a bare echo and a bare relay; table and 
 	@$(RUN) python -m bench
 
 clean:
-	rm -rf .venv var dist
+	rm -rf .venv .venv-uv var dist

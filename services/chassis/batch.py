@@ -3,7 +3,8 @@
 Guarantees: calls run in the order they came; a lone call never waits; one failing item never fails another. `run` answers an
 item's own failure as a value. Where it raises instead, nothing of the batch may have happened: an AccordError (the storage
 failed) goes to every item, any other exception makes each item run again alone. Once more than `busy` calls are waiting, a
-batch lingers up to `linger_s` for more. Whatever fails, every call is answered. The caller's cancellation does not undo what its batch does: an item that was submitted is run.
+batch lingers up to `linger_s` for more. Whatever fails, every call is answered. The caller's cancellation does not undo
+what its batch does: an item that was submitted is run.
 """
 
 import asyncio

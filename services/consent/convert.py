@@ -190,8 +190,12 @@ class Convert:
     def authorize(self, message: decision_service_pb2.AuthorizeRequest, thumbprint: str) -> c.Authorize:
         """A request to decide. Raises: AccordError FIELD_INVALID, INS_INVALID, INS_TEST_REFUSED."""
         form = Form()
-        form.check(len(message.document_patients) <= MAX_DOCUMENTS, "document_patients", "holds too many items")
+        documents = len(message.document_patients)
+        form.check(1 <= documents <= MAX_DOCUMENTS, "document_patients", f"needs 1 to {MAX_DOCUMENTS} items")
         query = self.query(message.query, form)
+        # A permit speaks of one service sending to another: what else a query may ask about gets advice only.
+        form.check(query.direction is Direction.DEPOSIT, "query.direction", "must be DEPOSIT")
+        form.check(bool(query.counterparty), "query.counterparty", "is required")
         exchange = form.text(message.exchange, HEX_32, "exchange")
         form.done()
         return c.Authorize(query, exchange, tuple(map(self.ins, message.document_patients)), thumbprint)

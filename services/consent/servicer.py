@@ -108,22 +108,25 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
             verdict=convert.verdict(None, decided.told), entry=convert.entry_ref(decided.appended)
         )
         if decided.permit is not None and item.query.address is not None:
-            self._sign(response, item, item.query.address, decided)
+            self._sign(response, item, item.query.address, decided.permit.until_s, decided)
         return response
 
     def _sign(
-        self, response: decision.AuthorizeResponse, item: c.Authorize, patient: c.Address, decided: c.Decision
+        self,
+        response: decision.AuthorizeResponse,
+        item: c.Authorize,
+        patient: c.Address,
+        until_s: int,
+        decided: c.Decision,
     ) -> None:
         query, appended = item.query, decided.appended
-        if decided.permit is None or not query.counterparty:
-            return
         pseudonym, salt = self._convert.pseudonym(query.counterparty, patient), self._random(32)
         permit = Permit(
             issuer=self._trust_domain,
             recipient=query.counterparty,
             subject=hashlib.sha256(salt + pseudonym.encode()).hexdigest(),
             issued_s=decided.now_s,
-            expires_s=decided.permit.until_s,
+            expires_s=until_s,
             exchange=item.exchange,
             origin=appended.origin,
             index=appended.index,

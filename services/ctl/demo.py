@@ -94,7 +94,7 @@ def _show(result: Result, stack: Stack) -> None:
         sent = result.after_revoke
         console.print(f"after the withdrawal: {sent.path.name} → {sent.outcome} {sent.reason}")
     console.print(_log_table(result))
-    folder = stack.folder
+    folder = stack.shown
     console.print(f"evidence: {folder}/evidence   TRUST: {folder}/trust.json   fingerprint {stack.trust.fingerprint}")
     console.print(f"verify one yourself: accord verify {folder}/evidence/*.json --trust {folder}/trust.json")
 

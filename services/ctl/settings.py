@@ -34,14 +34,14 @@ listen = "127.0.0.1:{listen}"
 health_listen = "127.0.0.1:{health}"
 access_policy = "{POLICY}"
 [server.tls]
-cert = "{files.cert.resolve()}"
-key = "{files.key.resolve()}"
-ca = "{files.ca.resolve()}"
+cert = "{files.cert}"
+key = "{files.key}"
+ca = "{files.ca}"
 """
 
 
 def _database(plan: Plan, name: str) -> str:
-    return f"sqlite:///{plan.folder.resolve()}/data/{name}.db"
+    return f"sqlite:///{plan.folder}/data/{name}.db"
 
 
 def _registry(plan: Plan) -> str:

@@ -46,6 +46,16 @@ class Stack:
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Processes run elsewhere: every path they get is absolute."""
+        self.folder = self.folder.resolve()
+
+    @property
+    def shown(self) -> Path:
+        """The folder as a person in the current one would write it."""
+        here = Path.cwd()
+        return self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
+
     def prepare(self) -> None:
         """Writes all files. Raises: PkiError, ConfigError."""
         if not settings.POLICY.exists():

@@ -4,7 +4,10 @@ Every document of the folder is sent through the broker, one bundle each, and en
 """
 
 import asyncio
+import json
 import secrets
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +15,10 @@ from pathlib import Path
 from services.ctl.logbook import Logbook, read_log
 from services.ctl.partners import Partner, start_receiver, start_sender
 from services.ctl.people import People, service
-from services.ctl.stack import Stack, free_ports
+from services.ctl.stack import ROOT, Stack, environment, free_ports
 from services.errors import AccordError
 from services.exchange.domain.cda import CdaReader
 from services.exchange.domain.patient import patient_ins
-from services.formats.verify import VerificationError, verify
 from services.nomenclature.ins import Ins
 
 SENDER, RECIPIENT = "lumen-audition", "carnet-partage"
@@ -84,7 +86,7 @@ class Story:
             try:
                 await self._reference(people)
                 await self._forward(people, documents, result)
-                self._verify(result)
+                await self._verify(result)
                 await self._revoke(people, result)
                 self._say("The auditor reads the whole log and checks it against the signed checkpoint")
                 result.logs = await read_log(people.audit, self._stack.trust)
@@ -148,16 +150,22 @@ class Story:
             evidence,
         )
 
-    def _verify(self, result: Result) -> None:
-        self._say("Every evidence file is verified offline, with TRUST alone")
-        for sent in result.documents:
-            if sent.evidence is None:
-                continue
-            try:
-                verify(sent.evidence.read_bytes(), self._stack.trust)
+    async def _verify(self, result: Result) -> None:
+        self._say("A process of its own verifies every evidence file, with TRUST and no network: accord verify")
+        files = [str(sent.evidence) for sent in result.documents if sent.evidence]
+        if not files:
+            return
+        command = (sys.executable, "-m", "services.ctl", "verify", *files, "--json")
+        trust = str(self._stack.folder / "trust.json")
+        process = await asyncio.create_subprocess_exec(
+            *command, "--trust", trust, stdout=PIPE, env=environment(), cwd=ROOT
+        )
+        said, _ = await process.communicate()
+        for verdict in map(json.loads, said.splitlines()):
+            if verdict["verified"]:
                 result.verified += 1
-            except VerificationError as error:
-                result.broken.append(f"{sent.path.name}: {error}")
+            else:
+                result.broken.append(f"{verdict['file']}: step {verdict['step']}: {verdict['why']}")
 
     async def _revoke(self, people: People, result: Result) -> None:
         first = next((sent for sent in result.documents if sent.outcome == "DELIVERED"), None)

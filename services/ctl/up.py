@@ -60,7 +60,7 @@ async def _reference(stack: Stack) -> None:
 
 def lines(stack: Stack) -> list[str]:
     """What a person needs to call the stack."""
-    folder, tls = stack.folder, stack.folder / "tls"
+    folder, tls = stack.shown, stack.shown / "tls"
     ports = "  ".join(f"{name} {stack.target(name)}" for name in stack.ports)
     return [
         f"running: {ports}   (Ctrl-C ends it)",

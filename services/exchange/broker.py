@@ -7,35 +7,34 @@ What a crash leaves, by the last commit before it:
 - `claim`: nothing has left. At start the claim is forgotten and the spool emptied; the same manifest may be sent again.
 - the ledger's authorisation: nothing has left either, bytes wait for `sending`. The ledger's sweeper records UNKNOWN.
 - `sending`: bytes may have left. At start UNKNOWN is recorded and the request id answers RECIPIENT_UNREACHABLE.
-- the ledger's outcome: as above; the ledger keeps the outcome it has, and nothing is sent again.
+- the ledger's outcome: as above; the ledger keeps the outcome it has, and nothing is sent again. So is a stop while the
+  ledger is away, or no longer believed.
 - `delivered`, `refused`: the answer is durable and is given again.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from services.chassis.admission import Admission
 from services.chassis.registry import RegistryView
-from services.errors import MEANINGS, AccordError, Kind, Reason
+from services.errors import AccordError, Reason
 from services.exchange.carry import Carrier, Granted
-from services.exchange.clients import Ledger, Refused
+from services.exchange.clients import Ledger
 from services.exchange.domain.bundle import Checked
 from services.exchange.domain.exchange import Answer, Case, Denied, Sent
 from services.exchange.domain.frames import Frame
 from services.exchange.intake import Intake, manifest_token, open_case
-from services.exchange.settle import Settler
+from services.exchange.outcomes import Outcomes
 from services.exchange.spool import SpooledBundle
-from services.exchange.store import Earlier, Key, Store, Unsettled
+from services.exchange.store import Earlier, Store, key_of
 from services.formats.entry import OutcomeResult
 
 PATIENCE_S = 10.0
 """How long a sender waits for a ledger that does not record its outcome; the broker goes on trying."""
-PAUSES_S = (0.1, 5.0)
 STOP_S = 15.0
-_PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -51,19 +50,19 @@ class Broker:
         ledger: Ledger,
         intake: Intake,
         carrier: Carrier,
-        settler: Settler,
+        outcomes: Outcomes,
         places: Admission,
         stopping: asyncio.Event,
     ) -> None:
         self._trust_domain, self._view, self._store, self._ledger = trust_domain, view, store, ledger
-        self._intake, self._carrier, self._settler = intake, carrier, settler
+        self._intake, self._carrier, self._outcomes = intake, carrier, outcomes
         self._places, self._stopping = places, stopping
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Deals with what an earlier life left. Raises: AccordError STORAGE_UNAVAILABLE."""
         for unsettled in await self._store.recover():
-            self._start(self._recover(unsettled))
+            self._start(self._outcomes.recover(unsettled))
 
     async def send(self, caller: str, frames: AsyncIterator[Frame]) -> Answer:
         """Delivers the bundle that `caller` (services/…) sends, or gives the answer it was given before.
@@ -75,7 +74,7 @@ class Broker:
             held.callback(self._places.leave, caller)
             token = await manifest_token(frames)
             case = open_case(token, caller, self._trust_domain, self._view.current().services)
-            earlier = await self._store.claim(_key(case), case.exchange)
+            earlier = await self._store.claim(key_of(case), case.exchange)
             if earlier is not None:
                 return await self._again(case, earlier)
             bundle, documents = await self._take_in(case, frames)
@@ -120,13 +119,13 @@ class Broker:
         try:
             await self._ledger.record_refusal(case, reason)
         except AccordError as error:
-            await self._store.release(_key(case))
+            await self._store.release(key_of(case))
             raise AccordError(Reason.LEDGER_UNAVAILABLE, retry_after=error.retry_after or 1.0) from error
-        await self._close_claim(case, reason)
+        await self._outcomes.close(case, reason)
 
     async def _forget(self, case: Case, bundle: SpooledBundle | None) -> None:
         await self._drop(bundle)
-        await self._store.release(_key(case))
+        await self._store.release(key_of(case))
 
     async def _carry(
         self, case: Case, bundle: SpooledBundle, documents: tuple[Checked, ...], held: ExitStack
@@ -137,7 +136,7 @@ class Broker:
                 sent = await self._send(case, granted, bundle)
             finally:
                 await self._drop(bundle)
-            settling = self._start(self._settle(case, granted, sent, documents))
+            settling = self._start(self._outcomes.settle(case, granted, sent, documents))
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     result = await asyncio.shield(settling)
@@ -153,16 +152,16 @@ class Broker:
         try:
             decision = await self._carrier.authorize(case, documents)
         except BaseException:
-            await self._store.release(_key(case))
+            await self._store.release(key_of(case))
             raise
         if isinstance(decision, Denied):
-            await self._store.refused(_key(case), decision.reason)
+            await self._store.refused(key_of(case), decision.reason)
             raise AccordError(decision.reason)
         return decision
 
     async def _send(self, case: Case, granted: Granted, bundle: SpooledBundle) -> Sent:
         try:
-            await self._store.sending(_key(case), granted.authorization.entry)
+            await self._store.sending(key_of(case), granted.authorization.entry)
         except AccordError as error:
             return Sent(OutcomeResult.FAILED, error.reason)
         try:
@@ -170,56 +169,6 @@ class Broker:
         except Exception:  # whatever broke, the authorisation must get an outcome
             _log.exception("sending broke")
             return Sent(OutcomeResult.UNKNOWN, Reason.INTERNAL)
-
-    async def _settle(
-        self, case: Case, granted: Granted, sent: Sent, documents: tuple[Checked, ...]
-    ) -> Answer | Reason:
-        async def once() -> Answer | Reason:
-            if sent.reason is None:
-                answer = await self._settler.answer(case, granted.authorization, sent, documents)
-                await self._store.delivered(_key(case), answer)
-                return answer
-            await self._settler.record(granted.authorization.entry, case.exchange, sent)
-            if sent.result is OutcomeResult.FAILED:
-                await self._close_claim(case, sent.reason)
-            else:
-                await self._store.refused(_key(case), sent.reason)
-            return sent.reason
-
-        try:
-            return await self._persist(once)
-        except AccordError as error:
-            await self._store.refused(_key(case), error.reason)
-            return error.reason
-
-    async def _recover(self, unsettled: Unsettled) -> None:
-        sent = Sent(OutcomeResult.UNKNOWN, Reason.RECIPIENT_UNREACHABLE)
-        try:
-            await self._persist(lambda: self._settler.record(unsettled.authorization, unsettled.exchange, sent))
-        except AccordError as error:  # the ledger has another outcome of it: that one stands
-            _log.warning("an outcome was not superseded", extra={"fields": {"reason": error.reason.value}})
-        await self._store.refused(unsettled.key, Reason.RECIPIENT_UNREACHABLE)
-
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Tries until it succeeds, is refused for good, or the process stops. Raises: AccordError."""
-        pause, longest = PAUSES_S
-        while True:
-            try:
-                return await attempt()
-            except AccordError as error:
-                final = isinstance(error, Refused) or error.reason is Reason.LEDGER_ROLLED_BACK
-                if final or error.kind is not Kind.UNAVAILABLE or self._stopping.is_set():
-                    raise
-                _log.warning("an outcome waits", extra={"fields": {"reason": error.reason.value}})
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
-
-    async def _close_claim(self, case: Case, reason: Reason) -> None:
-        """A refusal of the bundle stands; a failure of the platform does not bind the manifest."""
-        if MEANINGS[reason].kind in _PASSING and reason is not Reason.RECIPIENT_UNREACHABLE:
-            await self._store.release(_key(case))
-        else:
-            await self._store.refused(_key(case), reason)
 
     async def _drop(self, bundle: SpooledBundle | None) -> None:
         if bundle is None:
@@ -243,7 +192,3 @@ class Broker:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # a sender that is gone never asks; this marks it as seen
-
-
-def _key(case: Case) -> Key:
-    return Key(case.manifest.sender, case.manifest.jti)

@@ -20,7 +20,7 @@ from services.exchange.spool import Spool, SpooledBundle
 from services.formats import jws
 from services.formats.canonical import FormatError
 from services.formats.lease import ServiceRecord
-from services.formats.manifest import MANIFEST, DeclaredDocument, claimed_sender, open_manifest
+from services.formats.manifest import MANIFEST, DeclaredDocument, Manifest, claimed_sender, open_manifest
 
 IDLE_S = 15.0
 """How long a sender may take for one frame."""
@@ -54,11 +54,7 @@ def open_case(token: str, caller: str, trust_domain: str, services: Mapping[str,
     record = services.get(sender)
     if record is None:
         raise AccordError(Reason.SIGNATURE_INVALID)
-    _require_signed(token, record)
-    try:
-        case = Case(token, open_manifest(token, record.key))
-    except FormatError as error:
-        raise AccordError(Reason.MANIFEST_INVALID, str(error)) from None
+    case = Case(token, _opened(token, record))
     if case.manifest.audience != trust_domain:
         raise AccordError(Reason.MANIFEST_INVALID, "manifest.aud is not this trust domain")
     if case.manifest.recipient == sender:
@@ -108,11 +104,21 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
 
-def _require_signed(token: str, record: ServiceRecord) -> None:
+def _opened(token: str, record: ServiceRecord) -> Manifest:
+    try:
+        return open_manifest(token, record.key)
+    except FormatError as error:
+        if _is_signed(token, record):
+            raise AccordError(Reason.MANIFEST_INVALID, str(error)) from None
+        raise AccordError(Reason.SIGNATURE_INVALID) from None
+
+
+def _is_signed(token: str, record: ServiceRecord) -> bool:
     try:
         jws.verify(token, MANIFEST, record.key)
     except FormatError:
-        raise AccordError(Reason.SIGNATURE_INVALID) from None
+        return False
+    return True
 
 
 async def _next(frames: AsyncIterator[Frame]) -> Frame | None:

@@ -21,7 +21,7 @@ from sqlmodel import Field, SQLModel
 from services.chassis.batch import Batcher
 from services.chassis.db import Database
 from services.errors import Reason
-from services.exchange.domain.exchange import Answer, DocumentStatus, EntryRef
+from services.exchange.domain.exchange import Answer, Case, DocumentStatus, EntryRef
 from services.formats.canonical import dumps, loads
 
 T = TypeVar("T")
@@ -76,6 +76,11 @@ class Key:
 
     service: str
     request_id: str
+
+
+def key_of(case: Case) -> Key:
+    """The key that a case claims."""
+    return Key(case.manifest.sender, case.manifest.jti)
 
 
 @dataclass(frozen=True, slots=True)

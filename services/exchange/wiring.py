@@ -25,6 +25,7 @@ from services.exchange.channels import Channels
 from services.exchange.clients import Ledger
 from services.exchange.config import Settings
 from services.exchange.intake import Intake
+from services.exchange.outcomes import Outcomes
 from services.exchange.servicer import ExchangeServicer
 from services.exchange.settle import Settler
 from services.exchange.spool import Spool
@@ -65,9 +66,9 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
     await witness.start()
     intake = Intake(spool, workers, clock, settings.limits, settings.rules)
     carrier = Carrier(ledger, witness, view, channels, signer, trust, clock, workers, stopping)
-    settler = Settler(ledger, witness, view, trust, workers)
+    outcomes = Outcomes(Settler(ledger, witness, view, trust, workers), store, stopping)
     places = Admission(settings.max_in_flight)
-    broker = Broker(settings.trust_domain, view, store, ledger, intake, carrier, settler, places, stopping)
+    broker = Broker(settings.trust_domain, view, store, ledger, intake, carrier, outcomes, places, stopping)
     following = [asyncio.create_task(work) for work in (view.follow(), witness.follow())]
     await broker.start()
 

@@ -1,4 +1,4 @@
-"""What an attacker in a pod, or beside it, finds: restricted pods, no token, no secret in the chart, and listed edges only."""
+"""What an attacker in a pod or beside it finds: restricted pods, no token, no secret in the chart, listed edges only."""
 
 import ipaddress
 from typing import Any
@@ -100,11 +100,20 @@ def test_no_one_outside_is_admitted_unless_the_operator_says_so() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "127.0.0.1", "10.0.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1",
-     "fe80::1", "fd00:ec2::254", "ff02::1", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"],
+    ["169.254.169.254", "127.0.0.1", "10.0.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+     "::1", "fe80::1", "fd00:ec2::254", "ff02::1", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"],
 )  # fmt: skip
-def test_threat_25_the_broker_reaches_no_metadata_loopback_or_private_address(address: str) -> None:
+def test_the_broker_reaches_no_metadata_loopback_or_private_address(address: str) -> None:
     assert not _reaches(address, _pod_policy())
+
+
+def test_every_exception_lies_within_its_block() -> None:
+    """Otherwise the cluster refuses the policy; an IPv4-mapped network counts as one of IPv4 there."""
+    for rule in _rules("exchange", "egress"):
+        for block in (peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer):
+            for taken in map(ipaddress.ip_network, block["except"]):
+                assert taken.version == ipaddress.ip_network(block["cidr"]).version
+                assert getattr(taken.network_address, "ipv4_mapped", None) is None
 
 
 @pytest.mark.parametrize("address", ["9.9.9.9", "172.32.0.1", "2a00:1450::1"])

@@ -31,8 +31,9 @@ def test_more_than_one_replica_on_postgresql_is_accepted_without_a_volume(name: 
 
 @pytest.mark.parametrize(
     "path",
-    ["replicas", "image__registry", "server__port", "networkPolicy__enabled", "registry__image", "consent__database__password",
-     "exchange__tls__key", "exchange__partners__networks", "exchange__loadBalancer__type", "trust__value"],
+    ["replicas", "image__registry", "server__port", "networkPolicy__enabled", "registry__image",
+     "consent__database__password", "exchange__tls__key", "exchange__partners__networks",
+     "exchange__loadBalancer__type", "trust__value"],
 )  # fmt: skip
 def test_an_unknown_value_is_refused(path: str) -> None:
     with pytest.raises(helm_python.HelmError, match="additional properties"):
@@ -69,7 +70,7 @@ def test_a_value_that_could_not_work_is_refused(path: str, value: Any) -> None:
 def test_every_object_of_the_schema_is_closed() -> None:
     """Open are only maps from names to strings: labels and annotations."""
     objects = [node for node in _nodes(SCHEMA) if node.get("type") == "object"]
-    assert len(objects) > 20
+    assert SCHEMA in objects
     for node in objects:
         assert node.get("additionalProperties") in (False, {"type": "string"}), node
 

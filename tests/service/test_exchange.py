@@ -342,9 +342,7 @@ async def test_what_was_being_sent_when_the_process_died_ends_unknown_and_is_not
         await until(lambda: one.ledger.outcomes)
         await one.stop()
         await sending
-        with sqlite3.connect(tmp_path / "exchange.db") as database:
-            # As a kill leaves it: bytes may have left, and no outcome is known.
-            database.execute("UPDATE exchange SET state = 'SENDING', reason = NULL")
+        assert _state(tmp_path) == "SENDING"
         del one.ledger.failing["RecordOutcome"]
         await one.start()
         await until(lambda: one.ledger.outcomes[-1].outcome == 4)

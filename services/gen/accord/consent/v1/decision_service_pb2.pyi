@@ -191,11 +191,11 @@ class AuthorizeRequest(_message.Message):
     """SHA-256 of the sender's manifest JWS, 64 lower-case hexadecimal digits. Required."""
     @_builtins.property
     def query(self) -> Global___Query:
-        """The exchange. Required."""
+        """The exchange: a DEPOSIT to a counterparty. Required."""
 
     @_builtins.property
     def document_patients(self) -> _containers.RepeatedCompositeFieldContainer[_consent_service_pb2.PatientIdentity]:
-        """The patient identity that each document carries, as read from it. Compared with the profile's, never stored."""
+        """The patient identity that each document carries, as read from it: 1 to 64. Compared with the profile's, never stored."""
 
     def __init__(
         self,
