@@ -1,6 +1,6 @@
 """The vocabulary of failures: each reason, its kind, its words in French and English, and what to do next.
 
-Pure: knows no transport. `chassis.interceptors` maps a kind to a gRPC code and an error to `google.rpc.ErrorInfo`
+Pure: knows no transport. `chassis.status` maps a kind to a gRPC code and an error to `google.rpc.ErrorInfo`
 (AIP-193). `protos/accord/errors/v1/error_reason.proto` publishes the same names; a test keeps the two equal.
 """
 

@@ -2,7 +2,7 @@
 
 Guarantees that SERVING means: the probe answered within its time and found no problem; and that the port shows nothing
 else. A port of its own because Kubernetes probes in clear, and because load shedding must not shed the probe. Leaves what
-is checked to the service.
+is checked to the service. The name `live` says only that the process answers: a restart mends no other process's fault.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+LIVE = "live"
 PROBE_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 Probe = Callable[[], Awaitable[Sequence[str]]]
@@ -35,6 +36,7 @@ class Health:
     async def start(self, listen: str) -> int:
         """Serve on `listen` (`host:port`) and begin to probe; returns the port. Raises: RuntimeError if it is taken."""
         await self._set(_NOT_SERVING)
+        await self._servicer.set(LIVE, _SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
         port = self._server.add_insecure_port(listen)
         await self._server.start()

@@ -1,15 +1,16 @@
-"""The ledger as the broker sees it: DecisionService and AuditService, with domain values in and out.
+"""What the broker calls: the ledger (DecisionService, AuditService), with domain values in and out, and recipients.
 
-Guarantees a deadline on each call, and that a failure is an AccordError whose kind is UNAVAILABLE: whatever the ledger
-cannot do now, nothing is sent. Leaves to the callers whether what the ledger says holds.
+Guarantees a deadline on each call, and that a failure of the ledger is an AccordError whose kind is UNAVAILABLE: whatever
+the ledger cannot do now, nothing is sent. Leaves to the callers whether what the ledger says holds.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from accord.consent.v1 import audit_service_pb2, audit_service_pb2_grpc, decision_service_pb2, decision_service_pb2_grpc
+from accord.exchange.v1 import delivery_service_pb2, delivery_service_pb2_grpc
 
 from services.chassis.identity import Identity
 from services.chassis.status import accord_error
@@ -25,7 +26,7 @@ CALL_S = 5.0
 RETRY_S = 1.0
 CONSENT_PATH = "/consent"
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
+DeliveryCall = grpc.aio.StreamUnaryCall[delivery_service_pb2.DeliverRequest, delivery_service_pb2.DeliverResponse]
 
 
 class Ledger:
@@ -98,3 +99,8 @@ async def _call(method: Any, request: Any, timeout: float) -> Any:  # noqa: ASYN
         _log.error("the ledger refused a call", extra={"fields": {"reason": failure.reason.value}})
         kind = AccordError if failure.kind in (Kind.EXHAUSTED, Kind.INTERNAL) else Refused
         raise kind(Reason.LEDGER_UNAVAILABLE, retry_after=failure.retry_after) from None
+
+
+def open_delivery(channel: grpc.aio.Channel, timeout: float) -> DeliveryCall:
+    """A bundle's way to its recipient, at most `timeout` seconds open; nothing is sent yet."""
+    return delivery_service_pb2_grpc.DeliveryServiceStub(channel).Deliver(timeout=timeout, metadata=trace_metadata())

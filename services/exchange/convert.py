@@ -26,6 +26,7 @@ from services.formats.evidence import LoggedEntry
 from services.nomenclature.ins import Ins
 
 _REASON = "ERROR_REASON_"
+DeliveryFrame = delivery_service_pb2.DeliverRequest
 
 
 def frame(request: exchange_service_pb2.SendBundleRequest) -> Frame:
@@ -128,7 +129,7 @@ def refusal_request(case: Case, reason: Reason) -> decision_service_pb2.RecordRe
     )
 
 
-def header_frame(authorization: Authorization, broker_manifest: str) -> delivery_service_pb2.DeliverRequest:
+def header_frame(authorization: Authorization, broker_manifest: str) -> DeliveryFrame:
     """What the recipient verifies before the first byte."""
     header = delivery_service_pb2.DeliveryHeader(
         permit=authorization.permit,
@@ -136,17 +137,17 @@ def header_frame(authorization: Authorization, broker_manifest: str) -> delivery
         patient=authorization.patient,
         patient_salt=authorization.salt,
     )
-    return delivery_service_pb2.DeliverRequest(header=header)
+    return DeliveryFrame(header=header)
 
 
-def chunk_frame(document: int, data: bytes) -> delivery_service_pb2.DeliverRequest:
+def chunk_frame(document: int, data: bytes) -> DeliveryFrame:
     """A piece of a document."""
-    return delivery_service_pb2.DeliverRequest(chunk=exchange_pb2.Chunk(document=document, data=data))
+    return DeliveryFrame(chunk=exchange_pb2.Chunk(document=document, data=data))
 
 
-def commit_frame() -> delivery_service_pb2.DeliverRequest:
+def commit_frame() -> DeliveryFrame:
     """The end of a bundle."""
-    return delivery_service_pb2.DeliverRequest(commit=delivery_service_pb2.Commit())
+    return DeliveryFrame(commit=delivery_service_pb2.Commit())
 
 
 def _proven(message: ledger_pb2.ProvenEntry) -> Proven:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import grpc
-from accord.exchange.v1 import delivery_service_pb2, delivery_service_pb2_grpc
 
 from services.chassis.clock import Clock
-from services.chassis.telemetry import trace_metadata
 from services.errors import AccordError, Reason
 from services.exchange import convert
+from services.exchange.clients import DeliveryCall, open_delivery
 from services.exchange.domain.exchange import Authorization, Sent
 from services.exchange.gate import Gate
 from services.exchange.spool import SpooledBundle
@@ -39,7 +38,6 @@ _GONE = frozenset(
     }
 )
 _log = logging.getLogger(__name__)
-_Call = grpc.aio.StreamUnaryCall[delivery_service_pb2.DeliverRequest, delivery_service_pb2.DeliverResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Parcel:
 
 async def deliver(channel: grpc.aio.Channel, parcel: Parcel, gate: Gate, clock: Clock, executor: Executor) -> Sent:
     """Sends the parcel; how it ended is a value. DELIVERED means: the recipient answered with an acknowledgement."""
-    call = delivery_service_pb2_grpc.DeliveryServiceStub(channel).Deliver(timeout=LONGEST_S, metadata=trace_metadata())
+    call = open_delivery(channel, LONGEST_S)
     transfer = _Transfer(call, parcel, gate, clock, executor)
     try:
         acknowledgement = await transfer.run()
@@ -66,7 +64,7 @@ async def deliver(channel: grpc.aio.Channel, parcel: Parcel, gate: Gate, clock: 
     return replace(transfer.ended(None), acknowledgement=acknowledgement)
 
 
-async def _why(call: _Call) -> Reason:
+async def _why(call: DeliveryCall) -> Reason:
     code = await call.code() if call.done() else grpc.StatusCode.UNAVAILABLE
     _log.info("a delivery failed", extra={"fields": {"code": code.name}})
     return Reason.RECIPIENT_UNREACHABLE if code in _GONE else Reason.RECIPIENT_REFUSED
@@ -75,7 +73,7 @@ async def _why(call: _Call) -> Reason:
 class _Transfer:
     """One bundle on its way."""
 
-    def __init__(self, call: _Call, parcel: Parcel, gate: Gate, clock: Clock, executor: Executor) -> None:
+    def __init__(self, call: DeliveryCall, parcel: Parcel, gate: Gate, clock: Clock, executor: Executor) -> None:
         self._call, self._parcel, self._gate = call, parcel, gate
         self._clock, self._executor = clock, executor
         self._committed = False
@@ -117,7 +115,7 @@ class _Transfer:
         await self._write(convert.chunk_frame(position, data))
         self._sent = replace(self._sent, last_ms=self._clock.wall_ms())
 
-    async def _write(self, frame: delivery_service_pb2.DeliverRequest) -> None:
+    async def _write(self, frame: convert.DeliveryFrame) -> None:
         self._gate.require()
         async with asyncio.timeout(STALL_S):
             await self._call.write(frame)

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from accord.exchange.v1 import exchange_service_pb2, exchange_service_pb2_grpc
-
 from services.chassis.admission import Admission
+from services.chassis.channel import open_channel
 from services.chassis.clock import Clock
 from services.chassis.config import ConfigError
 from services.chassis.db import Database
@@ -26,7 +25,7 @@ from services.exchange.clients import Ledger
 from services.exchange.config import Settings
 from services.exchange.intake import Intake
 from services.exchange.outcomes import Outcomes
-from services.exchange.servicer import ExchangeServicer
+from services.exchange.servicer import endpoint
 from services.exchange.settle import Settler
 from services.exchange.spool import Spool
 from services.exchange.store import METADATA, Store
@@ -59,7 +58,7 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
 
     stopping = asyncio.Event()
     channels = Channels(settings.server.tls)
-    registry = channels.to(settings.registry, Identity(settings.trust_domain, "/registry"))
+    registry = open_channel(settings.registry, settings.server.tls, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
     ledger = Ledger(channels, settings.consent, settings.trust_domain)
     witness = Witness(ledger, store, trust)
@@ -72,17 +71,14 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
     following = [asyncio.create_task(work) for work in (view.follow(), witness.follow())]
     await broker.start()
 
-    endpoint = Endpoint(
-        exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"],
-        partial(exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server, ExchangeServicer(broker)),
-    )
     try:
-        yield Wired(endpoint, partial(_problems, database, writer, view, witness))
+        yield Wired(endpoint(broker), partial(_problems, database, writer, view, witness))
     finally:
         await broker.close()
         for task in following:
             task.cancel()
         await channels.close()
+        await registry.close()
         workers.shutdown()
         writer.shutdown()
         database.close()

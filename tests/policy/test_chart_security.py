@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.health import LIVE
 from tests.support.chart import SERVICES, Manifest, default_objects, of_kind, render, with_values
 
 OURS = {"app.kubernetes.io/name": "accord", "app.kubernetes.io/instance": "accord"}
@@ -66,8 +67,9 @@ def test_secrets_are_directories_that_only_the_owner_and_the_pod_s_group_read(na
 def test_the_three_probes_ask_the_health_port_over_grpc(name: str) -> None:
     (container,) = _pod(name)["containers"]
     health = {port["name"]: port["containerPort"] for port in container["ports"]}["health"]
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["grpc"] == {"port": health}
+    assert container["readinessProbe"]["grpc"] == {"port": health}
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["grpc"] == {"port": health, "service": LIVE}
 
 
 def test_everything_is_denied_before_anything_is_allowed() -> None:

@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.health import LIVE
 from services.chassis.logs import configure_logging
 from services.errors import AccordError, Reason, Violation, invalid
 from tests.support.certificates import Site
@@ -131,7 +132,7 @@ async def test_health_is_not_serving_until_the_probe_agrees_and_again_when_it_do
 
 
 @pytest.mark.parametrize("probe", ["hanging", "failing"])
-async def test_health_is_not_serving_while_the_probe_hangs_or_fails(site: Site, probe: str) -> None:
+async def test_health_is_live_but_not_serving_while_the_probe_hangs_or_fails(site: Site, probe: str) -> None:
     probed = asyncio.Event()
 
     async def ask() -> list[str]:
@@ -144,10 +145,10 @@ async def test_health_is_not_serving_while_the_probe_hangs_or_fails(site: Site, 
     async with running(site, probe=ask) as server:
         await probed.wait()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.process.health_port}") as channel:
-            for service in ("", "accord.test.v1.EchoService"):
+            for service, status in (("", NOT_SERVING), ("accord.test.v1.EchoService", NOT_SERVING), (LIVE, SERVING)):
                 request = health_pb2.HealthCheckRequest(service=service)
                 answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
-                assert answer.status == NOT_SERVING
+                assert answer.status == status
 
 
 async def test_a_drain_lets_calls_under_way_end_and_reports_not_serving_first(site: Site) -> None:

@@ -1,9 +1,7 @@
 """The broker as its senders and recipients meet it: over real mutual TLS, on a simulated ledger and registry."""
 
 import asyncio
-import json
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,23 @@ from accord.exchange.v1 import exchange_pb2
 
 from services.errors import Reason
 from services.formats.lease import Status
-from services.formats.manifest import Coded
 from services.formats.verify import verify
-from tests.support.bad_documents import BAD_DOCUMENTS
 from tests.support.exchanges import (
-    CHUNK,
     RECIPIENT,
     SENDER,
     Bundle,
     Platform,
     Request,
-    big_document,
     document,
     platform,
-    private_pem,
+    refused,
     until,
 )
 from tests.support.register import signer
-from tests.support.running import Failure, failure
+from tests.support.running import failure
 
 Code = grpc.StatusCode
 UNAVAILABLE, INVALID, DENIED = Code.UNAVAILABLE, Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED
-
-
-async def refused(one: Platform, bundle: Bundle, **more: Any) -> tuple[Code, list[str]]:
-    """The status of a bundle that must be refused, of which nothing may have been kept."""
-    seen: Failure = await failure(one.send(bundle, **more))
-    assert one.received() == []
-    await until(lambda: one.spooled() == [])
-    return seen.code, seen.reasons
 
 
 async def test_a_bundle_is_delivered_and_its_evidence_verifies_with_trust_alone(tmp_path: Path) -> None:
@@ -154,84 +140,6 @@ async def test_a_first_frame_that_is_no_manifest_is_malformed(tmp_path: Path) ->
         bundle = one.bundle(document())
         assert await refused(one, Bundle("", bundle.frames[1:])) == (INVALID, ["MESSAGE_MALFORMED"])
         assert await refused(one, Bundle("", [Request(manifest="nothing")])) == (INVALID, ["MANIFEST_INVALID"])
-
-
-@pytest.mark.parametrize("shift", [-400, 200])
-async def test_an_expired_or_future_manifest_is_refused_and_recorded(tmp_path: Path, shift: int) -> None:
-    async with platform(tmp_path) as one:
-        now_s = one.clock.wall_ms() // 1000
-        bundle = one.bundle(document(), issued_s=now_s + shift, expires_s=now_s + shift + 300)
-        assert await refused(one, bundle) == (INVALID, ["MANIFEST_EXPIRED"])
-        assert one.ledger.refusals == ["MANIFEST_EXPIRED"]
-
-
-async def test_threats_11_and_24_every_bad_document_is_refused_recorded_and_forgotten(tmp_path: Path) -> None:
-    names = {name: bad for name, bad in BAD_DOCUMENTS.items() if bad.allow_test}
-    async with platform(tmp_path) as one:
-        for name, bad in names.items():
-            data = bad.build(document())
-            code, reasons = await refused(one, one.bundle(data))
-            assert (code, reasons) == (INVALID, [bad.reason.value]), name
-        assert one.ledger.refusals == [bad.reason.value for bad in names.values()]
-        assert one.ledger.called("Authorize") == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"type": Coded("60591-5", "2.16.840.1.113883.6.1")}, "DOCUMENT_TYPE_MISMATCH"),
-        ({"authors": (("1.2.250.1.71.4.2.1", "899700218896"),)}, "AUTHOR_MISMATCH"),
-        ({"authors": ()}, "AUTHOR_MISMATCH"),
-        ({"sha256": "0" * 64}, "DIGEST_MISMATCH"),
-    ],
-)
-async def test_threat_24_a_lie_about_a_document_is_refused_and_recorded(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
-    async with platform(tmp_path) as one:
-        bundle = one.bundle(document(), documents=(one.declared(document(), **changes),))
-        assert await refused(one, bundle) == (INVALID, [reason])
-        assert await refused(one, bundle) == (INVALID, [reason])
-        assert (one.ledger.refusals, one.ledger.called("Authorize")) == ([reason], [])
-
-
-async def test_a_test_identity_is_refused_where_none_is_allowed(tmp_path: Path) -> None:
-    async with platform(tmp_path, allow_test_ins=False) as one:
-        assert await refused(one, one.bundle(document())) == (INVALID, ["INS_TEST_REFUSED"])
-
-
-async def test_chunks_out_of_order_too_long_or_missing_are_refused_and_recorded(tmp_path: Path) -> None:
-    data = big_document(2 * CHUNK)
-    async with platform(tmp_path) as one:
-
-        def altered(change: Any) -> Bundle:
-            bundle = one.bundle(data, document())
-            change(bundle.frames)
-            return bundle
-
-        def chunk(position: int, size: int) -> Request:
-            return Request(chunk=exchange_pb2.Chunk(document=position, data=b"x" * size))
-
-        cases = [
-            (lambda frames: frames.pop(), "DIGEST_MISMATCH"),
-            (lambda frames: frames.append(chunk(1, 1)), "DIGEST_MISMATCH"),
-            (lambda frames: frames.reverse() or frames.insert(0, frames.pop()), "DIGEST_MISMATCH"),
-            (lambda frames: frames.insert(1, chunk(0, CHUNK + 1)), "BUNDLE_TOO_LARGE"),
-            (lambda frames: frames.insert(1, chunk(2, 1)), "FIELD_INVALID"),
-            (lambda frames: frames.insert(1, chunk(0, 0)), "FIELD_INVALID"),
-            (lambda frames: frames.append(frames[0]), "MESSAGE_MALFORMED"),
-            (lambda frames: frames.append(Request()), "MESSAGE_MALFORMED"),
-        ]
-        for change, reason in cases:
-            assert await refused(one, altered(change)) == (INVALID, [reason])
-        assert one.ledger.refusals == [reason for _, reason in cases]
-
-
-async def test_a_bundle_beyond_the_limits_is_refused_before_a_byte_of_it_is_read(tmp_path: Path) -> None:
-    async with platform(tmp_path, max_document_bytes=9000, max_bundle_bytes=15000) as one:
-        for documents in ([document("synthese-medicale"), document()], [document("plan-prevention")]):
-            bundle = one.bundle(*documents)
-            assert await refused(one, Bundle("", bundle.frames[:1])) == (INVALID, ["BUNDLE_TOO_LARGE"])
 
 
 async def test_threat_30_without_the_ledger_nothing_is_sent_and_the_manifest_may_come_again(tmp_path: Path) -> None:
@@ -361,45 +269,6 @@ async def test_a_claim_of_an_earlier_life_and_its_spooled_bytes_are_forgotten_at
         (tmp_path / "spool" / "left" / "0").write_bytes(b"a document")
         await one.start()
         assert one.spooled() == []
-
-
-async def test_the_example_sender_prints_how_each_bundle_ended(tmp_path: Path) -> None:
-    async with platform(tmp_path) as one:
-        key, files = tmp_path / "sender.pem", one.files(f"/service/{SENDER}")
-        key.write_bytes(private_pem(one.keys[SENDER]))
-        key.chmod(0o600)
-        assert one.process is not None
-        flags = {
-            "service": f"services/{SENDER}",
-            "broker": f"127.0.0.1:{one.process.rpc_port}",
-            "trust-domain": "mes.example",
-            "cert": files.cert,
-            "key": files.key,
-            "ca": files.ca,
-            "signing-key": key,
-            "evidence": tmp_path / "evidence",
-        }
-        bad = tmp_path / "bad.xml"
-        bad.write_bytes(b"no document at all")
-        bundles = [["examples/documents/prescription.xml"], [str(bad)]]
-        request = {"patient": "a" * 32, "recipient": f"services/{RECIPIENT}", "purpose": "CARE"}
-        lines = "".join(json.dumps(request | {"documents": paths}) + "\n" for paths in bundles)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "examples.sender",
-            *(part for name, value in flags.items() for part in (f"--{name}", str(value))),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        printed, _ = await process.communicate(lines.encode())
-        delivered, refusal = map(json.loads, printed.splitlines())
-        evidence = tmp_path / "evidence" / f"{delivered['exchange']}.json"
-        assert delivered["evidence_file"] == str(evidence)
-        verify(evidence.read_bytes(), one.trust)
-        assert delivered["documents"][0]["class"] == "42"
-        assert (delivered["outcome"], delivered["reason"]) == ("DELIVERED", None)
-        assert (refusal["outcome"], refusal["reason"]) == ("REFUSED", "DOCUMENT_MALFORMED")
 
 
 async def test_health_tells_when_the_ledger_is_not_followed(tmp_path: Path) -> None:

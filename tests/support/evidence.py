@@ -239,7 +239,14 @@ class _Making:
         return replace(logged, proof=log.proof(self._index_of_outcome))
 
     def _log(
-        self, part: str, entry: Entry, body: bytes, *, salt: bytes = b"s" * 32, before: int = 1, log: SmallLog | None = None
+        self,
+        part: str,
+        entry: Entry,
+        body: bytes,
+        *,
+        salt: bytes = b"s" * 32,
+        before: int = 1,
+        log: SmallLog | None = None,
     ) -> tuple[Entry, LoggedEntry]:
         entry = replace(entry, **self._of(part))
         log = log or self.exchange.log

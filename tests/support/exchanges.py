@@ -38,6 +38,7 @@ from tests.support.certificates import TRUST_DOMAIN, Site
 from tests.support.lease_service import LeaseSimulator
 from tests.support.ledger_simulator import LedgerSimulator
 from tests.support.register import record, signer
+from tests.support.running import Failure, failure
 
 ACCESS = Path("deploy/k8s/files/access.yaml")
 DOCUMENTS = Path("examples/documents")
@@ -291,3 +292,11 @@ async def platform(
         yield one
     finally:
         await one.close()
+
+
+async def refused(one: Platform, bundle: Bundle, **more: Any) -> tuple[grpc.StatusCode, list[str]]:
+    """The status of a bundle that must be refused, of which nothing may have been kept."""
+    seen: Failure = await failure(one.send(bundle, **more))
+    assert one.received() == []
+    await until(lambda: one.spooled() == [])
+    return seen.code, seen.reasons

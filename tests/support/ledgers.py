@@ -110,7 +110,13 @@ class Bench:
         return address
 
     async def grant(
-        self, address: c.Address, service: str, scope: Scope = EVERYTHING, *, days: int = 30, start_ms: int | None = None
+        self,
+        address: c.Address,
+        service: str,
+        scope: Scope = EVERYTHING,
+        *,
+        days: int = 30,
+        start_ms: int | None = None,
     ) -> c.Consent:
         """A consent from now (or `start_ms`) for some days."""
         number = next(self.ids)
@@ -156,12 +162,8 @@ def query(address: c.Address | None, **changes: object) -> c.Query:
     return c.Query(**(fields | changes))  # type: ignore[arg-type]
 
 
-
-
 def build(folder: Path, shards: int = 1, origin: str = "accord.example/ledger/1") -> Bench:
     """A ledger in `folder`, sender and recipient referenced with exchange."""
-
-
 
     clock, view = HeldClock(), HeldView()
     view.set([record(SENDER), record(RECIPIENT)])
