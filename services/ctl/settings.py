@@ -25,11 +25,12 @@ class Plan(Protocol):
         """host:port of a service."""
 
 
-def _server(plan: Plan, name: str) -> str:
+def _server(plan: Plan, name: str, *more: str) -> str:
     listen, health = plan.ports[name]
     files = plan.tls(name)
     return f"""
 [server]
+{chr(10).join(more)}
 listen = "127.0.0.1:{listen}"
 health_listen = "127.0.0.1:{health}"
 access_policy = "{POLICY}"
@@ -75,7 +76,7 @@ registry = "{plan.target("registry")}"
 consent = "{plan.target("consent")}"
 allow_test_ins = {str(plan.allow_test_ins).lower()}
 check_author_identifiers = {str(plan.check_authors).lower()}
-{_server(plan, "exchange")}"""
+{_server(plan, "exchange", "max_message_bytes = 524288")}"""
 
 
 RENDER = {"registry": _registry, "consent": _consent, "exchange": _exchange}

@@ -14,6 +14,7 @@ import rfc8785
 
 MAX_INTEGER = 2**53 - 1
 _ABSENT = object()
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 T = TypeVar("T")
 
 
@@ -22,8 +23,20 @@ class FormatError(ValueError):
 
 
 def dumps(value: Any) -> bytes:
-    """The RFC 8785 form of a JSON value."""
-    return rfc8785.dumps(value)
+    """The RFC 8785 form of a JSON value. Raises: ValueError for what has none."""
+    # The standard encoder writes the same bytes ten times as fast, except for floats, wide integers and non-ASCII names.
+    return _ENCODE(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value holds only strings, integers within RFC 8785, literals, lists, and objects with ASCII names."""
+    if isinstance(value, str) or value is None or value is True or value is False:
+        return True
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and name.isascii() for name in value) and all(map(_is_plain, value.values()))
+    return type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER
 
 
 def loads(data: bytes | str) -> Any:

@@ -21,7 +21,7 @@ MAX_MANIFEST_LIFE_S = 3600
 PATIENT = re.compile(r"[0-9a-f]{32}")
 _JTI = re.compile(r"[A-Za-z0-9_-]{22}")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,17})){1,30}")
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
 
 
 @dataclass(frozen=True, slots=True)

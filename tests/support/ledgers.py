@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,18 +23,25 @@ from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
-from services.formats.entry import Pin
+from services.formats.canonical import loads_canonical
+from services.formats.entry import MAX_BODY, Entry, OutcomeResult, Pin, commitment, parse_entry
 from services.formats.jwk import LocalSigner
 from services.formats.lease import Convention, Lease, ServiceRecord, Status, snapshot_hash
 from services.formats.rights import Direction, Purpose, Scope
 from services.nomenclature.ins import Ins
-from services.tlog.note import NoteSigner
+from services.tlog.checkpoint import open_checkpoint
+from services.tlog.note import NoteSigner, Verifier
+from services.tlog.proof import verify_inclusion
+from services.tlog.tlog_proof import parse_proof
+from services.tlog.tree import leaf_hash, merkle_root
 
 DAY_MS = 86_400_000
 NOW_MS = 1_795_443_328_123
 NOTICE = "a" * 64
 EVERYTHING = Scope(frozenset({"class:10", "class:11", "class:42"}), frozenset(Direction), frozenset(Purpose))
 SENDER, RECIPIENT = "services/lumen", "services/carnet"
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
+PUBLIC_KEY = LOG_KEY.public_key().public_bytes_raw()
 _SIGNER = LocalSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 
@@ -102,6 +110,36 @@ class Bench:
     identifiers: Identifiers
     ids: "itertools.count[int]" = field(default_factory=itertools.count)
 
+    async def close(self) -> None:
+        """Finishes what was submitted, then closes the database."""
+        await self.ledger.close()
+        self.database.close()
+
+    def entries(self, shard: int = 0) -> tuple[Entry, ...]:
+        """Every entry of a shard in log order. Raises: AssertionError unless the signed head is their root."""
+        log = self.logs[shard]
+        checkpoint = open_checkpoint(self.ledger.proofs.checkpoints()[shard], Verifier(log.origin, PUBLIC_KEY))
+        raw = self.ledger.proofs.entries(log.origin, 0, checkpoint.size + 1)
+        assert merkle_root([leaf_hash(entry) for entry in raw]) == checkpoint.root
+        assert len(raw) == checkpoint.size
+        return tuple(map(parse_entry, raw))
+
+    def kinds(self, shard: int = 0) -> list[str]:
+        """The types of a shard's entries, in log order."""
+        return [entry.type.value for entry in self.entries(shard)]
+
+    def opened(self, index: int, shard: int = 0) -> Any:
+        """What an entry commits to. Raises: AssertionError unless its opening and its proof hold."""
+        log = self.logs[shard]
+        (item,) = self.ledger.proofs.prove(log.origin, [index], openings=True)
+        proof = parse_proof(item.proof)
+        checkpoint = open_checkpoint(proof.checkpoint_note, Verifier(log.origin, PUBLIC_KEY))
+        verify_inclusion(leaf_hash(item.entry), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+        assert proof.index == index
+        assert item.opening is not None
+        assert commitment(*item.opening) == parse_entry(item.entry).commit
+        return loads_canonical(item.opening[1], MAX_BODY)
+
     async def patient(self, number: int = 1) -> c.Address:
         """A patient with an open profile, paired with sender and recipient."""
         address = await self.ledger.open_profile(c.OpenProfile(ins(number)))
@@ -139,8 +177,11 @@ class Bench:
 
     async def authorize(self, query: c.Query, *patients: Ins) -> c.Decision:
         """Asks for a decision on a new exchange."""
-        exchange = hashlib.sha256(str(next(self.ids)).encode()).hexdigest()
-        return await self.ledger.authorize(c.Authorize(query, exchange, patients, "t" * 43))
+        return await self.ledger.authorize(c.Authorize(query, self.exchange(), patients, "t" * 43))
+
+    def exchange(self) -> str:
+        """A new exchange's id."""
+        return hashlib.sha256(str(next(self.ids)).encode()).hexdigest()
 
 
 def ins(number: int) -> Ins:
@@ -162,21 +203,41 @@ def query(address: c.Address | None, **changes: object) -> c.Query:
     return c.Query(**(fields | changes))  # type: ignore[arg-type]
 
 
-def build(folder: Path, shards: int = 1, origin: str = "accord.example/ledger/1") -> Bench:
-    """A ledger in `folder`, sender and recipient referenced with exchange."""
+def outcome(decision: c.Decision, exchange: str, **changes: object) -> c.RecordOutcome:
+    """A delivery of what was authorised; any field may be changed."""
+    fields: dict[str, object] = {
+        "shard": int(decision.appended.origin.rpartition("/")[2]),
+        "authorization": decision.appended.index,
+        "exchange": exchange,
+        "result": OutcomeResult.DELIVERED,
+        "bytes_sent": 1234,
+        "first_ms": NOW_MS,
+        "last_ms": NOW_MS + 1,
+        "acknowledgement_sha256": "a" * 64,
+        "manifest_sha256": "b" * 64,
+    }
+    return c.RecordOutcome(**(fields | changes))  # type: ignore[arg-type]
 
-    clock, view = HeldClock(), HeldView()
-    view.set([record(SENDER), record(RECIPIENT)])
+
+def build(
+    folder: Path,
+    shards: int = 1,
+    origin: str = "accord.example/ledger/1",
+    *,
+    clock: HeldClock | None = None,
+    view: HeldView | None = None,
+) -> Bench:
+    """A ledger in `folder`, sender and recipient referenced with exchange; two on one folder are two processes' worth."""
+    clock = clock or HeldClock()
+    if view is None:
+        view = HeldView()
+        view.set([record(SENDER), record(RECIPIENT)])
     database = Database(f"sqlite:///{folder / 'ledger.db'}")
     database.create(metadata)
     vault = Vault(lambda label: derive(b"m" * 32, label), os.urandom)
     identifiers = Identifiers(lambda audience: derive(b"m" * 32, audience))
-    key = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
-    public = key.public_key().public_bytes_raw()
-    logs = [
-        ShardLog(shard, database, NoteSigner(f"{origin}/{shard}", key.sign, public), vault, clock, os.urandom, 1000)
-        for shard in range(shards)
-    ]
+    signers = [NoteSigner(f"{origin}/{shard}", LOG_KEY.sign, PUBLIC_KEY) for shard in range(shards)]
+    logs = [ShardLog(shard, database, signer, vault, clock, os.urandom, 1000) for shard, signer in enumerate(signers)]
     consents = ConsentHandlers(vault, identifiers, secrets.randbits)
     ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))  # type: ignore[arg-type]
     ledger.start()
