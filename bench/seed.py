@@ -100,7 +100,7 @@ async def seed(stack: Stack, patients: int, advance: Advance) -> float:
 async def _snapshot(stack: Stack) -> Snapshot:
     identity = Identity(stack.trust_domain, "/registry")
     async with open_channel(stack.target("registry"), stack.tls("consent"), identity) as channel:
-        view = RegistryView(channel, stack.trust, SystemClock())
+        view = RegistryView(lambda: channel, stack.trust, SystemClock())
         await view.poll()
         return view.current()
 

@@ -131,7 +131,7 @@ MEANINGS: dict[Reason, Meaning] = {
     R.PURPOSE_NOT_GRANTED: _m(K.DENIED, "The consent does not cover this purpose.", "Le consentement ne couvre pas cette finalité.", "Ask the patient for this purpose."),
     R.CATEGORY_NOT_GRANTED: _m(K.DENIED, "The consent does not cover this category of data.", "Le consentement ne couvre pas cette catégorie de données.", "Ask the patient for this category."),
     R.RECIPIENT_NOT_PERMITTED: _m(K.DENIED, "The recipient may not receive this.", "Le destinataire ne peut pas recevoir ces données.", "The recipient asks the patient for consent."),
-    R.INS_NOT_ALLOWED: _m(K.DENIED, "The recipient's convention allows no document that carries an INS.", "La convention du destinataire n'autorise pas de document portant l'INS.", "Send without INS, or have the convention amended."),
+    R.INS_NOT_ALLOWED: _m(K.DENIED, "The recipient's convention allows no document that carries an INS.", "La convention du destinataire n'autorise pas de document portant l'INS.", "The recipient has its convention amended."),
     R.PATIENT_MISMATCH: _m(K.INVALID, "A document belongs to another patient.", "Un document concerne un autre patient.", "Send only this patient's documents."),
     R.PATIENT_AMBIGUOUS: _m(K.INVALID, "A document does not name exactly one patient where it must.", "Un document ne désigne pas exactement un patient.", "Keep one recordTarget, in the header."),
     R.INS_MISSING: _m(K.INVALID, "A document names no INS.", "Un document ne porte pas d'INS.", "Qualify the patient's identity."),

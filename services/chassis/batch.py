@@ -49,7 +49,7 @@ class Batcher(Generic[Item, Result]):
             self._full.set()
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
-        return await asyncio.shield(future)
+        return await future
 
     async def close(self) -> None:
         """Runs what waits, then accepts nothing more."""
@@ -83,9 +83,10 @@ class Batcher(Generic[Item, Result]):
         except Exception as error:  # an executor that is gone, an answer too few: nobody may wait for ever
             answers = [(waiting, error) for waiting in batch]
         for (_, future), outcome in answers:
+            if future.cancelled():
+                continue  # its caller is gone; what it asked for is done all the same
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
-                future.exception()  # a cancelled caller never asks; this marks it as seen
             else:
                 future.set_result(outcome)
 

@@ -9,7 +9,7 @@ the caller what the records allow, and, across restarts, the memory of the highe
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -97,21 +97,21 @@ class _Held:
 
 
 class RegistryView:
-    """Follows the registry's lease over `channel`.
+    """Follows the registry's lease; `channel` gives the channel to it, asked anew for each request (certificates change).
 
     `floor` is the highest snapshot seen in an earlier life of the process; `backoff_s` bounds the pause after a failure.
     """
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        channel: Callable[[], grpc.aio.Channel],
         trust: Trust,
         clock: Clock,
         *,
         floor: Pin | None = None,
         backoff_s: tuple[float, float] = (0.1, 2.0),
     ) -> None:
-        self._lease_service = pb_grpc.LeaseServiceStub(channel)
+        self._channel = channel
         self._trust, self._clock, self._floor, self._backoff_s = trust, clock, floor, backoff_s
         self._held: _Held | None = None
         self._first = asyncio.Event()
@@ -157,7 +157,7 @@ class RegistryView:
         held, asked_at = self._held, self._clock.monotonic()
         known = held.snapshot.pin.sequence if held else 0
         request = pb.GetLeaseRequest(known_sequence=known, wait_seconds=POLL_S if held else 0)
-        answer = await self._lease_service.GetLease(request, timeout=POLL_S + ANSWER_S)
+        answer = await pb_grpc.LeaseServiceStub(self._channel()).GetLease(request, timeout=POLL_S + ANSWER_S)
         lease = open_lease(answer.lease, self._trust.trust_domain, self._trust.key_of(KeyRole.LEASE, self._now_ms()))
         self._check_progress(lease)
         if held is not None and _renews(lease, held.snapshot.lease) and not answer.records:

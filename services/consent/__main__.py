@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import secrets
 import sys
@@ -21,7 +22,7 @@ from accord.consent.v1 import (
     decision_service_pb2_grpc,
 )
 
-from services.chassis.channel import open_channel
+from services.chassis.channels import Channels
 from services.chassis.clock import SystemClock
 from services.chassis.config import ConfigError, load_settings
 from services.chassis.db import Database
@@ -42,9 +43,10 @@ from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.errors import AccordError
-from services.formats.trust import Trust, parse_trust
+from services.formats.trust import KeyRole, Trust, parse_trust
 from services.tlog.note import NoteSigner
 
+GC_THRESHOLD = 10_000
 START_S = 5.0
 """How long the first lease may take before the process reports its health without it."""
 
@@ -56,6 +58,8 @@ async def consent(settings: Settings) -> None:
     vault = Vault(partial(derive, master), os.urandom)
     identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
     permit_signer = load_signer(settings.keys.permit)
+    if trust.key_of(KeyRole.PERMIT, clock.wall_ms())(permit_signer.verify_key.kid) is None:
+        raise ConfigError("keys.permit: not a permit key that TRUST lists as good now")
     telemetry = build_telemetry(settings.telemetry, "consent")
     database = Database(settings.database_url)
     database.create(metadata)
@@ -64,8 +68,9 @@ async def consent(settings: Settings) -> None:
         ShardLog(shard, database, signer, vault, clock, os.urandom, settings.clock_leeway_ms)
         for shard, signer in enumerate(_log_signers(settings, trust))
     ]
-    channel = open_channel(settings.registry, settings.server.tls, Identity(settings.trust_domain, "/registry"))
-    view = RegistryView(channel, trust, clock)
+    channels = Channels(settings.server.tls)
+    registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
+    view = RegistryView(registry, trust, clock)
     following = asyncio.create_task(view.follow())
     consents = ConsentHandlers(vault, identifiers, secrets.randbits)
     ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))
@@ -96,12 +101,15 @@ async def consent(settings: Settings) -> None:
     ]
     with suppress(AccordError):  # without a lease it serves all the same: a withdrawal needs none
         await view.wait_ready(START_S)
+    # What lives as long as the process need not be walked again at every collection: fewer pauses, a tenth of the core.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     try:
         await serve("consent", settings.server, endpoints, partial(_problems, ledger, database, view), telemetry, clock)
     finally:
         following.cancel()
         await ledger.close()
-        await channel.close()
+        await channels.close()
         database.close()
 
 

@@ -27,6 +27,8 @@ MAX_DOCUMENTS = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _AUTHENTICATION = re.compile(r"[a-z0-9_.-]{1,40}")
 _ROLES = {consent_pb2.ACTOR_ROLE_HOLDER: "holder", consent_pb2.ACTOR_ROLE_REPRESENTATIVE: "representative"}
+_DIRECTIONS = {int(registry_pb2.Direction.Value(f"DIRECTION_{item}")): item for item in Direction}
+_PURPOSES = {int(registry_pb2.Purpose.Value(f"PURPOSE_{item}")): item for item in Purpose}
 _DISTANT_S = 253_402_300_800
 
 
@@ -53,15 +55,13 @@ class Form:
 
     def direction(self, value: int, field: str) -> Direction:
         """A direction that is set."""
-        name = _enum_name(registry_pb2.Direction, "DIRECTION_", value)
-        known = self.check(name in Direction.__members__, field, "is required and must be known")
-        return Direction[name] if known else Direction.READ
+        self.check(value in _DIRECTIONS, field, "is required and must be known")
+        return _DIRECTIONS.get(value, Direction.READ)
 
     def purpose(self, value: int, field: str) -> Purpose:
         """A purpose that is set."""
-        name = _enum_name(registry_pb2.Purpose, "PURPOSE_", value)
-        known = self.check(name in Purpose.__members__, field, "is required and must be known")
-        return Purpose[name] if known else Purpose.CARE
+        self.check(value in _PURPOSES, field, "is required and must be known")
+        return _PURPOSES.get(value, Purpose.CARE)
 
     def categories(self, values: Iterable[str], field: str) -> frozenset[str]:
         """1 to 64 known categories, no duplicates."""

@@ -4,7 +4,6 @@ Authorisations that follow one another in a batch are gathered together; each st
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from services.consent import store
@@ -27,14 +26,20 @@ class ExchangeHandlers:
         self._vault, self._identifiers = vault, identifiers
 
     def facts(
-        self, shard: int, query: c.Query, patient: store.PatientFacts | None, services: Mapping[str, ServiceRecord]
+        self,
+        shard: int,
+        query: c.Query,
+        patient: store.PatientFacts | None,
+        services: Mapping[str, ServiceRecord],
+        documents_match: tuple[bool, ...] = (),
     ) -> d.Facts:
         """The facts of one query, from what was gathered and the registry's snapshot."""
         other = Direction.READ if query.direction is Direction.DEPOSIT else Direction.DEPOSIT
         sides = [(query.service, query.direction)]
         sides += [(query.counterparty, other)] if query.counterparty else []
         parties = tuple(self._party(shard, name, direction, patient, services) for name, direction in sides)
-        return d.Facts(patient.status if patient else None, parties, query.purpose, query.categories)
+        profile = patient.status if patient else None
+        return d.Facts(profile, parties, query.purpose, query.categories, documents_match)
 
     def _party(
         self,
@@ -47,8 +52,10 @@ class ExchangeHandlers:
         record = services.get(name)
         standing = d.Standing(record.status, record.convention) if record else None
         consents = patient.consents.get(name, []) if patient else []
+        name_of = self._identifiers.revision_name
         facts = tuple(
-            replace(fact, revision=self._identifiers.revision_name(shard, id_, fact.revision)) for id_, fact in consents
+            d.ConsentFact(name_of(shard, id_, fact.revision), fact.state, fact.scope, fact.start_ms, fact.end_ms)
+            for id_, fact in consents
         )
         return d.Party(name, direction, standing, patient is not None and name in patient.subjects, facts)
 
@@ -63,12 +70,10 @@ class ExchangeHandlers:
         for item in items:
             earlier = attempts.get(item.exchange, 0)
             patient = patients.get(item.query.address.patient) if item.query.address else None
-            facts = replace(
-                self.facts(locked.shard, item.query, patient, services),
-                documents_match=tuple(
-                    patient is not None and self._vault.is_ins(patient.ins_hash, ins) for ins in item.document_patients
-                ),
+            matches = (
+                patient is not None and self._vault.is_ins(patient.ins_hash, ins) for ins in item.document_patients
             )
+            facts = self.facts(locked.shard, item.query, patient, services, tuple(matches))
             decision, row = _decide(locked, item, facts, patient, earlier + 1)
             decisions.append(decision)
             if row is not None:

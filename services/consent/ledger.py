@@ -57,7 +57,8 @@ class Ledger:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
         self._writers = [Batcher[c.Command, Any](self._writer(log), self._write_thread) for log in logs]
-        self._checks = [Batcher[c.Query, Any](self._checker(log.shard), self._read_thread) for log in logs]
+        # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
+        self._checks = [Batcher[c.Query, Any](self._checker(log.shard), self._read_thread, busy=1) for log in logs]
         self._outcomes = Batcher[c.Outcome, list[Proven]](self._prove, self._read_thread)
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from services.chassis.clock import Clock
 from services.chassis.db import Database
@@ -20,16 +20,17 @@ from services.consent.domain.commands import Appended
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.formats.canonical import dumps
-from services.formats.entry import Entry, EntryType, Pin, commitment
+from services.formats.entry import Entry, EntryType, Pin, commitment, parse_entry
 from services.formats.times import text_of
 from services.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from services.tlog.note import NoteSigner
+from services.tlog.proof import inclusion_proof, verify_inclusion
 from services.tlog.tree import EMPTY_ROOT, Coordinate, Frontier, leaf_hash
 
 HEAD, ENTRY, NODE = tables.table(tables.Head), tables.table(tables.Entry), tables.table(tables.Node)
 OPENING, DATA_KEY = tables.table(tables.Opening), tables.table(tables.DataKey)
 _LOCK = select(HEAD).where(HEAD.c.shard == bindparam("shard")).with_for_update()
-_LAST_ENTRY = select(func.max(ENTRY.c.idx)).where(ENTRY.c.shard == bindparam("shard"))
+_LAST_ENTRY = select(ENTRY.c.idx, ENTRY.c.data).where(ENTRY.c.shard == bindparam("shard")).order_by(ENTRY.c.idx.desc())
 _READ_HEAD = select(HEAD).where(HEAD.c.shard == bindparam("shard"))
 _MOVE_HEAD = (
     update(HEAD)
@@ -190,7 +191,7 @@ class ShardLog:
                 connection.execute(_ADD_HEAD, {"shard": self.shard, "origin": self.origin} | empty | pin)
 
     def verify(self) -> None:
-        """Checks that the head is signed by this log's key, is the root of the stored tree, and ends where the entries end.
+        """Checks that the head is signed by this log's key, is the root of the stored tree, and agrees with the last entry.
 
         Leaves to auditors what lies below the tree's right edge: their proofs fail there. Raises: AccordError
         LEDGER_ROLLED_BACK.
@@ -198,9 +199,23 @@ class ShardLog:
         with self._database.read() as connection:
             head = connection.execute(_READ_HEAD, {"shard": self.shard}).one()
             self._trusted(connection, head)
-            last = connection.execute(_LAST_ENTRY, {"shard": self.shard}).scalar()
-        if head.size != (0 if last is None else last + 1):
-            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the entries do not end where the head does")
+            last = connection.execute(_LAST_ENTRY.limit(1), {"shard": self.shard}).first()
+            if head.size != (0 if last is None else last.idx + 1):
+                raise self._broken("the entries do not end where the head does")
+            if last is not None:
+                self._check_last(connection, head, last.data)
+
+    def _check_last(self, connection: Connection, head: Any, data: bytes) -> None:
+        """Time and registry pin stand in no checkpoint: the last entry, proven, is what binds them."""
+        try:
+            path = inclusion_proof(head.size - 1, head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
+            verify_inclusion(leaf_hash(data), head.size - 1, head.size, path, head.root)
+            entry = parse_entry(data)
+        except (ValueError, KeyError) as error:
+            raise self._broken("the last entry does not hold") from error
+        pin = Pin(head.registry_sequence, head.registry_hash)
+        if (entry.time_ms, entry.registry, self.origin) != (head.time_ms, pin, head.origin):
+            raise self._broken("the head does not say what the last entry says")
 
     @contextmanager
     def locked(self, snapshot: Snapshot | None = None) -> Iterator[Locked]:
@@ -238,7 +253,7 @@ class ShardLog:
             return cached
         size, root = self._seen
         if head.size < size or (head.size == size and head.root != root):
-            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head is behind one seen before")
+            raise self._broken("the head is behind one seen before")
         return self._trusted(connection, head)
 
     def _trusted(self, connection: Connection, head: Any) -> Frontier:
@@ -247,10 +262,13 @@ class ShardLog:
             checkpoint = open_checkpoint(head.note, self._signer.verifier)
             frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
         except (ValueError, KeyError) as error:
-            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head does not hold") from error
+            raise self._broken("the head does not hold") from error
         if not (checkpoint.size == head.size and checkpoint.root == head.root == frontier.root()):
-            raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: the head is not the root of the stored log")
+            raise self._broken("the head is not the root of the stored log")
         return frontier
+
+    def _broken(self, why: str) -> AccordError:
+        return AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: {why}")
 
 
 def read_nodes(connection: Connection, shard: int, nodes: Sequence[Coordinate]) -> list[bytes]:

@@ -77,7 +77,7 @@ _FIND_REQUEST = select(REQUEST.c.digest, REQUEST.c.consent).where(
     REQUEST.c.request_id == bindparam("request_id"),
 )
 _COUNT_ATTEMPTS = (
-    select(AUTHORIZATION.c.exchange, func.count())
+    select(AUTHORIZATION.c.exchange, func.count().label("attempts"))
     .where(AUTHORIZATION.c.shard == _SHARD, AUTHORIZATION.c.exchange.in_(bindparam("exchanges", expanding=True)))
     .group_by(AUTHORIZATION.c.exchange)
 )
@@ -217,7 +217,7 @@ def _add_revision(connection: Connection, consent: Consent, index: int) -> None:
 def count_attempts(connection: Connection, shard: int, exchanges: Sequence[str]) -> dict[str, int]:
     """How often each exchange was authorised before."""
     key = {"shard": shard, "exchanges": list(exchanges)}
-    return dict(connection.execute(_COUNT_ATTEMPTS, key).tuples().all())
+    return {row.exchange: row.attempts for row in connection.execute(_COUNT_ATTEMPTS, key)}
 
 
 def add_authorizations(connection: Connection, rows: list[dict[str, Any]]) -> None:

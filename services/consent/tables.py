@@ -10,7 +10,8 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 _CLUSTERED = {"sqlite_with_rowid": False}
-"""SQLite keeps the rows in their primary key's order, once; elsewhere this says nothing."""
+"""SQLite keeps the rows in their primary key's order, once; elsewhere this says nothing. For small rows only: there, one
+above a quarter of a page would take a page of its own."""
 
 
 class Row(SQLModel, registry=registry()):
@@ -45,7 +46,6 @@ class Entry(Row, table=True):
     """The log's entries, exact bytes."""
 
     __tablename__ = "entry"
-    __table_args__ = _CLUSTERED
     shard: int = Field(primary_key=True)
     idx: int = _big(key=True)
     data: bytes = _bytes()
@@ -66,7 +66,6 @@ class Opening(Row, table=True):
     """Salt and body behind a commitment, sealed under the patient's data key of the year (patient 0: nobody's)."""
 
     __tablename__ = "opening"
-    __table_args__ = _CLUSTERED
     shard: int = Field(primary_key=True)
     idx: int = _big(key=True)
     patient: int = _big()

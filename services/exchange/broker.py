@@ -5,7 +5,8 @@ a valid manifest is recorded before it is told; and that what was authorised get
 
 What a crash leaves, by the last commit before it:
 - `claim`: nothing has left. At start the claim is forgotten and the spool emptied; the same manifest may be sent again.
-- the ledger's authorisation: nothing has left either, bytes wait for `sending`. The ledger's sweeper records UNKNOWN.
+- the ledger's authorisation: nothing has left either, bytes wait for `sending`; the log shows it without an
+  outcome. The same manifest may be sent again, under an authorisation of its own.
 - `sending`: bytes may have left. At start UNKNOWN is recorded and the request id answers RECIPIENT_UNREACHABLE.
 - the ledger's outcome: as above; the ledger keeps the outcome it has, and nothing is sent again. So is a stop while the
   ledger is away, or no longer believed.

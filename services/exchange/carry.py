@@ -8,11 +8,11 @@ from asyncio import Event
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+from services.chassis.channels import Channels
 from services.chassis.clock import Clock
 from services.chassis.identity import parse_spiffe_id
 from services.chassis.registry import RegistryView
 from services.errors import AccordError, Reason
-from services.exchange.channels import Channels
 from services.exchange.clients import Ledger
 from services.exchange.deliver import Parcel, deliver
 from services.exchange.domain.bundle import Checked, categories

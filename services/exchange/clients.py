@@ -12,12 +12,12 @@ import grpc
 from accord.consent.v1 import audit_service_pb2, audit_service_pb2_grpc, decision_service_pb2, decision_service_pb2_grpc
 from accord.exchange.v1 import delivery_service_pb2, delivery_service_pb2_grpc
 
+from services.chassis.channels import Channels
 from services.chassis.identity import Identity
 from services.chassis.status import accord_error
 from services.chassis.telemetry import trace_metadata
 from services.errors import AccordError, Kind, Reason
 from services.exchange import convert
-from services.exchange.channels import Channels
 from services.exchange.domain.exchange import Authorization, Case, Denied, EntryRef, Query, Recorded, Sent
 from services.nomenclature.ins import Ins
 

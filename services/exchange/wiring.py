@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.chassis.admission import Admission
-from services.chassis.channel import open_channel
+from services.chassis.channels import Channels
 from services.chassis.clock import Clock
 from services.chassis.config import ConfigError
 from services.chassis.db import Database
@@ -20,7 +20,6 @@ from services.chassis.server import Endpoint
 from services.errors import AccordError
 from services.exchange.broker import Broker
 from services.exchange.carry import Carrier
-from services.exchange.channels import Channels
 from services.exchange.clients import Ledger
 from services.exchange.config import Settings
 from services.exchange.intake import Intake
@@ -58,7 +57,7 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
 
     stopping = asyncio.Event()
     channels = Channels(settings.server.tls)
-    registry = open_channel(settings.registry, settings.server.tls, Identity(settings.trust_domain, "/registry"))
+    registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
     ledger = Ledger(channels, settings.consent, settings.trust_domain)
     witness = Witness(ledger, store, trust)
@@ -78,7 +77,6 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
         for task in following:
             task.cancel()
         await channels.close()
-        await registry.close()
         workers.shutdown()
         writer.shutdown()
         database.close()

@@ -1,17 +1,18 @@
 """Threats 20 and 30 where the platform itself is at fault: a ledger set back, a clock behind, disks that are full."""
 
+import asyncio
 import resource
 import shutil
-import sqlite3
-import time
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
 
+from services.ctl.stack import ROOT, environment
 from services.errors import AccordError, Kind, Reason
-from tests.support.world import Visit, World
+from tests.support.world import Visit, World, new_ins
 
 
 @asynccontextmanager
@@ -56,17 +57,37 @@ async def test_threat_20_a_ledger_set_back_to_an_earlier_day_forwards_nothing_mo
         assert (error.reason, error.kind) == (Reason.LEDGER_ROLLED_BACK, Kind.UNAVAILABLE)
 
 
+# The consent process with its wall clock an hour ahead.
+AHEAD = """
+import runpy, time
+real = time.time_ns
+time.time_ns = lambda: real() + 3_600_000_000_000
+runpy.run_module("services.consent", run_name="__main__", alter_sys=True)
+"""
+
+
 async def test_threat_20_a_clock_behind_the_ledger_decides_nothing(own_world: World) -> None:
     async with own_world.visit() as visit:
         person = await visit.patient()
         own_world.stack.stop_one("consent")
-        with sqlite3.connect(own_world.stack.folder / "data" / "consent.db") as connection:
-            connection.execute("UPDATE head SET time_ms = ?", (int(time.time() + 3600) * 1000,))
-        connection.close()
+        command = [sys.executable, "-c", AHEAD, "--config", str(own_world.stack.folder / "consent.toml")]
+        ahead = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment())
+        await _opened(visit)
+        ahead.terminate()
+        await ahead.wait()
         restart(own_world)
         error = await visit.refused(visit.bundle(person))
-        assert error.kind is Kind.UNAVAILABLE
-        assert error.reason in (Reason.CLOCK_BEHIND, Reason.LEDGER_UNAVAILABLE)
+        assert (error.reason, error.kind) == (Reason.CLOCK_BEHIND, Kind.UNAVAILABLE)
+
+
+async def _opened(visit: Visit) -> None:
+    """Opens a profile as soon as the process answers."""
+    for _ in range(100):
+        with suppress(AccordError):
+            await visit.people.open_profile(new_ins(next(visit.world.numbers)))
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the process does not answer")
 
 
 async def test_threat_30_a_full_ledger_or_key_store_sends_nothing_and_recovers(own_world: World) -> None:

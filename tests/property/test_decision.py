@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from services.consent.domain.decision import (
@@ -84,8 +84,19 @@ def permitted_facts(scopes: st.SearchStrategy[Scope]) -> st.SearchStrategy[Facts
     return st.builds(Facts, st.just(ProfileStatus.OPEN), parties, st.sampled_from(Purpose), asked, st.just((True,)))
 
 
+@st.composite
+def near(draw: st.DrawFn) -> Facts:
+    """Permitted facts but for one part of one party, which is drawn from all there are."""
+    facts, other = draw(permitted_facts(st.just(FULL))), draw(PARTIES)
+    parties, position = list(facts.parties), draw(st.integers(0, 1))
+    name = draw(st.sampled_from(["standing", "paired", "consents"]))
+    parties[position] = replace(parties[position], **{name: getattr(other, name)})
+    matches = draw(st.sampled_from([(), (True,), (True, True), (True, False)]))
+    return replace(facts, parties=tuple(parties), documents_match=matches)
+
+
 @settings(max_examples=300, deadline=None)
-@given(FACTS, INSTANTS)
+@given(FACTS | near(), INSTANTS)
 def test_a_decision_is_always_a_permit_or_a_denial_with_both_reasons(facts: Facts, now_ms: int) -> None:
     verdict = decide(facts, now_ms)
     assert isinstance(verdict, (Permit, Deny))
@@ -96,7 +107,7 @@ def test_a_decision_is_always_a_permit_or_a_denial_with_both_reasons(facts: Fact
 
 
 @settings(max_examples=300, deadline=None)
-@given(FACTS | permitted_facts(SCOPES | st.just(FULL)) | permitted_facts(st.just(FULL)), st.just(NOW_MS) | INSTANTS)
+@given(near() | permitted_facts(SCOPES | st.just(FULL)), st.just(NOW_MS) | INSTANTS)
 def test_a_permit_is_covered_in_every_dimension_by_every_party(facts: Facts, now_ms: int) -> None:
     verdict = decide(facts, now_ms)
     if isinstance(verdict, Deny):
@@ -122,7 +133,18 @@ def test_a_permit_is_covered_in_every_dimension_by_every_party(facts: Facts, now
 
 def test_the_facts_drawn_here_permit_now_and_then() -> None:
     """Else the property above would hold of nothing."""
-    find(FACTS, lambda facts: len(facts.parties) == 2 and isinstance(decide(facts, NOW_MS), Permit))
+    once = settings(phases=(Phase.generate,), max_examples=5000)
+    find(near(), _permits_on_drawn_consents, settings=once)
+    find(near(), _permits_under_a_drawn_convention, settings=once)
+
+
+def _permits_on_drawn_consents(facts: Facts) -> bool:
+    return len(facts.parties[0].consents) > 1 and isinstance(decide(facts, NOW_MS), Permit)
+
+
+def _permits_under_a_drawn_convention(facts: Facts) -> bool:
+    standing = facts.parties[0].standing
+    return standing is not None and standing.convention.scope != FULL and isinstance(decide(facts, NOW_MS), Permit)
 
 
 def _grounds(consent: ConsentFact, asked: Scope, now_ms: int, verdict: Permit) -> bool:
@@ -168,7 +190,7 @@ def test_another_recipient_needs_a_right_of_its_own(facts: Facts, recipient: Par
 
 
 @settings(max_examples=300, deadline=None)
-@given(FACTS, INSTANTS)
+@given(FACTS | near(), st.just(NOW_MS) | INSTANTS)
 def test_taking_anything_away_never_turns_a_denial_into_a_permit(facts: Facts, now_ms: int) -> None:
     if isinstance(decide(facts, now_ms), Permit):
         return

@@ -241,7 +241,7 @@ async def test_a_follower_sees_a_suspension_as_soon_as_the_registrar_has_the_ans
     name = "services/service-25"
     await call(registry, "/registrar", "ReferenceService", registry_pb.ReferenceServiceRequest(name=name))
     async with registry.channel("/exchange") as channel:
-        view = RegistryView(channel, registry.trust(), SystemClock())
+        view = RegistryView(lambda: channel, registry.trust(), SystemClock())
         await view.poll()
         assert view.current().services[name].status is Status.REFERENCED_WITHOUT_EXCHANGE
         suspend = registry_pb.SuspendServiceRequest(name=name, justification="Audit.")

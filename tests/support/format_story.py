@@ -32,6 +32,7 @@ from services.formats.times import instant_of
 from services.formats.trust import DatedKey, KeyRole, Trust
 from services.nomenclature.ins import Ins
 from services.tlog.note import NoteSigner
+from tests.support.ledgers import HeldClock
 
 DOMAIN = "accord.example"
 ORIGIN = f"{DOMAIN}/ledger/1/0"
@@ -48,19 +49,6 @@ def key(name: str) -> LocalSigner:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-@dataclass
-class Still:
-    """A clock that stands where it is put."""
-
-    now_ms: int = 0
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic(self) -> float:
-        return self.now_ms / 1000
 
 
 def _log_signer() -> NoteSigner:
@@ -90,7 +78,7 @@ class Story:
     """One ledger and one exchange: `play` it, then read `evidence`, `proofs` and `records`."""
 
     folder: Path
-    clock: Still = field(default_factory=Still)
+    clock: HeldClock = field(default_factory=HeldClock)
 
     def __post_init__(self) -> None:
         counter = itertools.count()

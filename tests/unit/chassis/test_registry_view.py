@@ -68,7 +68,7 @@ async def channel(registry: LeaseSimulator) -> AsyncIterator[grpc.aio.Channel]:
 
 @pytest.fixture
 def view(channel: grpc.aio.Channel, registry: LeaseSimulator, clock: TwoClocks) -> RegistryView:
-    return RegistryView(channel, registry.trust(), clock, backoff_s=(0.01, 0.02))
+    return RegistryView(lambda: channel, registry.trust(), clock, backoff_s=(0.01, 0.02))
 
 
 def stale(view: RegistryView) -> bool:
@@ -237,9 +237,9 @@ async def test_a_floor_from_an_earlier_life_counts_as_seen(
     channel: grpc.aio.Channel, registry: LeaseSimulator, clock: TwoClocks
 ) -> None:
     pin = Pin(2, snapshot_hash(registry.records))
-    await RegistryView(channel, registry.trust(), clock, floor=pin).poll()
+    await RegistryView(lambda: channel, registry.trust(), clock, floor=pin).poll()
     for floor in (Pin(3, pin.hash), Pin(2, "0" * 64)):
-        view = RegistryView(channel, registry.trust(), clock, floor=floor)
+        view = RegistryView(lambda: channel, registry.trust(), clock, floor=floor)
         with pytest.raises(FormatError):
             await view.poll()
         assert stale(view)
@@ -263,7 +263,7 @@ async def test_a_key_of_another_role_signs_no_lease(
 ) -> None:
     trust = replace(registry.trust(), keys=(DatedKey(role, registry.key.verify_key, 0),))
     with pytest.raises(FormatError):
-        await RegistryView(channel, trust, clock).poll()
+        await RegistryView(lambda: channel, trust, clock).poll()
 
 
 async def test_a_lease_key_past_its_end_signs_no_lease(
@@ -271,7 +271,7 @@ async def test_a_lease_key_past_its_end_signs_no_lease(
 ) -> None:
     trust = replace(registry.trust(), keys=(DatedKey(KeyRole.LEASE, registry.key.verify_key, 0, clock.wall),))
     with pytest.raises(FormatError):
-        await RegistryView(channel, trust, clock).poll()
+        await RegistryView(lambda: channel, trust, clock).poll()
 
 
 async def test_following_survives_failures_and_forgeries_and_takes_the_next_true_lease(
@@ -314,3 +314,16 @@ def test_each_record_is_proven_against_the_lease_alone(count: int) -> None:
         assert parse_record(raw).name == name
     with pytest.raises(KeyError):
         snapshot.record_proof("services/none")
+
+
+async def test_each_request_takes_the_channel_that_is_current_then_so_that_a_renewed_certificate_is_used(
+    registry: LeaseSimulator, channel: grpc.aio.Channel, clock: TwoClocks
+) -> None:
+    dead = grpc.aio.insecure_channel("127.0.0.1:1")
+    channels = [dead, channel]
+    view = RegistryView(lambda: channels.pop(0), registry.trust(), clock)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await view.poll()
+    await view.poll()
+    assert view.fresh()
+    await dead.close()

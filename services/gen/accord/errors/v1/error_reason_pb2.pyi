@@ -151,7 +151,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INS_NOT_ALLOWED: _ErrorReason.ValueType  # 26
     """The recipient's convention allows no document that carries an INS. gRPC code PERMISSION_DENIED.
-    Remedy: Send without INS, or have the convention amended.
+    Remedy: The recipient has its convention amended.
     Example: {"reason": "INS_NOT_ALLOWED", "domain": "accord"}
     """
     ERROR_REASON_PATIENT_MISMATCH: _ErrorReason.ValueType  # 27
@@ -424,7 +424,7 @@ Example: {"reason": "RECIPIENT_NOT_PERMITTED", "domain": "accord"}
 """
 ERROR_REASON_INS_NOT_ALLOWED: ErrorReason.ValueType  # 26
 """The recipient's convention allows no document that carries an INS. gRPC code PERMISSION_DENIED.
-Remedy: Send without INS, or have the convention amended.
+Remedy: The recipient has its convention amended.
 Example: {"reason": "INS_NOT_ALLOWED", "domain": "accord"}
 """
 ERROR_REASON_PATIENT_MISMATCH: ErrorReason.ValueType  # 27

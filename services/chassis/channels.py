@@ -1,6 +1,6 @@
-"""Channels to the processes that the broker calls: few, long-lived, and renewed when this process's certificate is.
+"""Channels to the processes that a process calls: few, long-lived, and renewed when this process's certificate is.
 
-Guarantees one channel for each target and expected identity, at most LIMIT of them, and that an exchange under way keeps
+Guarantees one channel for each target and expected identity, at most LIMIT of them, and that a call under way keeps
 the channel it began with. Leaves deadlines and errors to the callers.
 """
 

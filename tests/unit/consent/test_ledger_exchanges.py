@@ -1,0 +1,353 @@
+"""Authorisations, outcomes and refusals: each is one entry that opens to what was decided, and none follows a withdrawal."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.consent.domain import commands as c
+from services.consent.domain.decision import Deny, Permit
+from services.ctl.logbook import forwards_after_revoke
+from services.errors import AccordError, Reason
+from services.formats.entry import EntryType, OutcomeResult, parse_entry
+from services.formats.rights import Direction, Purpose, Scope
+from services.tlog.tree import leaf_hash
+from tests.support.ledgers import (
+    DAY_MS,
+    EVERYTHING,
+    NOW_MS,
+    RECIPIENT,
+    SENDER,
+    Bench,
+    convention,
+    ins,
+    outcome,
+    query,
+    record,
+)
+
+
+async def consenting(bench: Bench, number: int = 1) -> c.Address:
+    """A patient who consents to everything with sender and recipient."""
+    address = await bench.patient(number)
+    for service in (SENDER, RECIPIENT):
+        await bench.grant(address, service)
+    return address
+
+
+async def reason_of(call: Any) -> Reason:
+    with pytest.raises(AccordError) as caught:
+        await call
+    return caught.value.reason
+
+
+async def test_an_authorisation_is_one_entry_on_two_consents(bench: Bench) -> None:
+    address = await consenting(bench)
+    exchange = bench.exchange()
+    decision = await bench.ledger.authorize(c.Authorize(query(address), exchange, (ins(1),), "t" * 43))
+    entry = bench.entries()[-1]
+    assert decision.permit == Permit(entry.resources, NOW_MS // 1000 + 5)
+    assert decision.told is None
+    assert decision.now_s == NOW_MS // 1000
+    assert decision.appended.origin == bench.logs[0].origin
+    assert decision.appended.index == len(bench.entries()) - 1
+    assert decision.appended.leaf == leaf_hash(entry.to_bytes())
+    assert (entry.type, entry.basis, entry.actor) == (EntryType.EXCHANGE_AUTHORIZED, "consent", "broker")
+    assert (entry.service, entry.counterparty, entry.exchange) == (SENDER, RECIPIENT, exchange)
+    assert entry.until_ms == (NOW_MS // 1000 + 5) * 1000
+    assert len(entry.resources) == 2
+
+
+async def test_its_opening_holds_the_question_and_every_fact_it_was_decided_on(bench: Bench) -> None:
+    address = await consenting(bench)
+    decision = await bench.authorize(query(address), ins(1))
+    body = bench.opened(decision.appended.index)
+    assert body["query"] == {
+        "categories": ["class:10"],
+        "counterparty": RECIPIENT,
+        "direction": "DEPOSIT",
+        "purpose": "CARE",
+        "service": SENDER,
+    }
+    facts = body["facts"]
+    assert (facts["profile"], facts["documents_match"]) == ("OPEN", [True])
+    assert [(party["service"], party["direction"], party["paired"]) for party in facts["parties"]] == [
+        (SENDER, "DEPOSIT", True),
+        (RECIPIENT, "READ", True),
+    ]
+    revisions = tuple(party["consents"][0]["revision"] for party in facts["parties"])
+    assert revisions == bench.entries()[-1].resources
+    assert facts["parties"][0]["consents"][0]["state"] == "ACTIVE"
+
+
+async def test_a_denial_is_one_entry_with_its_reason_and_its_facts(bench: Bench) -> None:
+    address = await bench.patient()
+    decision = await bench.authorize(query(address), ins(1))
+    entry = bench.entries()[-1]
+    assert (decision.permit, decision.told) == (None, Reason.CONSENT_MISSING)
+    assert (entry.type, entry.reason, entry.until_ms) == (EntryType.EXCHANGE_DENIED, Reason.CONSENT_MISSING, None)
+    assert bench.opened(decision.appended.index)["facts"]["parties"][0]["consents"] == []
+
+
+async def test_what_is_recorded_of_the_recipient_is_not_told_to_the_sender(bench: Bench) -> None:
+    address = await bench.patient()
+    await bench.grant(address, SENDER)
+    decision = await bench.authorize(query(address))
+    assert decision.told is Reason.RECIPIENT_NOT_PERMITTED
+    assert bench.entries()[-1].reason is Reason.CONSENT_MISSING
+
+
+@pytest.mark.parametrize("service", [SENDER, RECIPIENT])
+async def test_after_either_withdrawal_nothing_is_authorised(bench: Bench, service: str) -> None:
+    address = await bench.patient()
+    granted = {name: await bench.grant(address, name) for name in (SENDER, RECIPIENT)}
+    assert (await bench.authorize(query(address))).permit is not None
+    await bench.revoke(granted[service])
+    decision = await bench.authorize(query(address))
+    assert decision.permit is None
+    assert decision.told is (Reason.CONSENT_REVOKED if service == SENDER else Reason.RECIPIENT_NOT_PERMITTED)
+    assert bench.entries()[-1].reason is Reason.CONSENT_REVOKED
+    assert bench.entries()[-1].resources == (bench.identifiers.revision_name(0, granted[service].consent, 2),)
+    assert forwards_after_revoke(bench.entries()) == []
+
+
+async def test_within_one_batch_each_item_sees_those_before_it(bench: Bench) -> None:
+    """Authorise, revoke, authorise, grant, authorise: submitted together, decided in this order."""
+    address = await consenting(bench)
+    granted = bench.ledger.find_consent(0, await _consent_of(bench, SENDER))
+    assert granted is not None
+    results = await asyncio.gather(
+        bench.authorize(query(address)),
+        bench.revoke(granted),
+        bench.authorize(query(address)),
+        bench.grant(address, SENDER),
+        bench.authorize(query(address)),
+    )
+    told = [item.told for item in results if isinstance(item, c.Decision)]
+    assert told == [None, Reason.CONSENT_REVOKED, None]
+    assert len({entry.time_ms for entry in bench.entries()[-5:]}) == 1
+
+
+async def _consent_of(bench: Bench, service: str) -> int:
+    with bench.database.read() as connection:
+        statement = "SELECT id FROM consent WHERE service = ?"
+        found: int = connection.exec_driver_sql(statement, (service,)).scalar_one()
+    return found
+
+
+async def test_an_unknown_patient_is_denied_in_the_service_s_shard_and_learns_what_a_stranger_learns(
+    sharded: Bench,
+) -> None:
+    address = await sharded.ledger.open_profile(c.OpenProfile(ins(1)))
+    unknown = await sharded.authorize(query(None))
+    unpaired = await sharded.authorize(query(address))
+    elsewhere = await sharded.authorize(query(c.Address(77, 1)))
+    assert {unknown.told, unpaired.told, elsewhere.told} == {Reason.NOT_PERMITTED}
+    assert unknown.appended.origin == elsewhere.appended.origin
+    shard = int(unknown.appended.origin.rpartition("/")[2])
+    entry = sharded.entries(shard)[unknown.appended.index]
+    assert (entry.reason, entry.subject, entry.service) == (Reason.NOT_PERMITTED, "", SENDER)
+    assert sharded.opened(unknown.appended.index, shard)["facts"]["profile"] == ""
+
+
+async def test_a_stranger_s_attempt_at_a_real_patient_is_not_under_that_patient_s_key(bench: Bench) -> None:
+    address = await bench.ledger.open_profile(c.OpenProfile(ins(1)))
+    decision = await bench.authorize(query(address))
+    with bench.database.read() as connection:
+        statement = "SELECT patient FROM opening WHERE idx = ?"
+        assert connection.exec_driver_sql(statement, (decision.appended.index,)).scalar_one() == 0
+
+
+async def test_every_attempt_is_an_entry_with_its_number(bench: Bench) -> None:
+    """The number counts earlier authorisations, in one batch as in several."""
+    address = await consenting(bench)
+    item = c.Authorize(query(address), "e" * 64, (), "t" * 43)
+    denied = replace(item, query=query(address, categories=frozenset({"class:60"})))
+    await asyncio.gather(*(bench.ledger.authorize(one) for one in (denied, item, denied, item)))
+    for one in (item, denied, item):
+        await bench.ledger.authorize(one)
+    attempts = [(entry.type.value, entry.attempt) for entry in bench.entries()[-7:]]
+    together = [("exchange.denied", 1), ("exchange.authorized", 1), ("exchange.denied", 2), ("exchange.authorized", 2)]
+    alone = [("exchange.authorized", 3), ("exchange.denied", 4), ("exchange.authorized", 4)]
+    assert attempts == together + alone
+
+
+async def test_a_document_of_another_patient_denies_and_the_log_does_not_say_whose(bench: Bench) -> None:
+    address = await consenting(bench)
+    decision = await bench.authorize(query(address), ins(1), ins(2))
+    assert decision.told is Reason.PATIENT_MISMATCH
+    assert bench.opened(decision.appended.index)["facts"]["documents_match"] == [True, False]
+    assert ins(2).matricule not in str(bench.opened(decision.appended.index))
+
+
+async def test_documents_of_an_unknown_patient_match_nobody(bench: Bench) -> None:
+    decision = await bench.authorize(query(None), ins(1))
+    assert decision.told is Reason.NOT_PERMITTED
+    assert bench.opened(decision.appended.index)["facts"]["documents_match"] == [False]
+
+
+async def test_documents_with_an_ins_need_the_recipient_s_convention(bench: Bench) -> None:
+    address = await consenting(bench)
+    bench.view.set([record(SENDER), record(RECIPIENT, convention=convention(ins=False))])
+    assert (await bench.authorize(query(address), ins(1))).told is Reason.INS_NOT_ALLOWED
+    assert (await bench.authorize(query(address))).permit is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"categories": frozenset({"class:10", "class:60"})}, Reason.CONVENTION_EXCEEDED),
+        ({"categories": frozenset({"class:11"})}, Reason.CATEGORY_NOT_GRANTED),
+        ({"purpose": Purpose.PREVENTION}, Reason.PURPOSE_NOT_GRANTED),
+        ({"direction": Direction.READ}, Reason.DIRECTION_NOT_GRANTED),
+        ({"counterparty": "services/other"}, Reason.RECIPIENT_NOT_PERMITTED),
+        ({"service": RECIPIENT, "counterparty": SENDER}, Reason.DIRECTION_NOT_GRANTED),
+    ],
+)
+async def test_widening_a_granted_right_is_denied(bench: Bench, changes: dict[str, Any], told: Reason) -> None:
+    address = await bench.patient()
+    care = Scope(frozenset({"class:10"}), frozenset({Direction.DEPOSIT}), frozenset({Purpose.CARE}))
+    await bench.grant(address, SENDER, care)
+    await bench.grant(address, RECIPIENT, replace(care, directions=frozenset({Direction.READ})))
+    assert (await bench.authorize(query(address))).permit is not None
+    assert (await bench.authorize(query(address, **changes))).told is told
+
+
+async def test_consents_are_valid_between_their_dates(bench: Bench) -> None:
+    address = await bench.patient()
+    await bench.grant(address, RECIPIENT, days=60)
+    await bench.grant(address, SENDER, days=1, start_ms=NOW_MS + DAY_MS)
+    told = []
+    for at in (NOW_MS, NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS - 2000, NOW_MS + 2 * DAY_MS):
+        bench.clock.now_ms = at
+        told.append((await bench.authorize(query(address))).told)
+    assert told == [Reason.CONSENT_NOT_YET_VALID, None, None, Reason.CONSENT_EXPIRED]
+
+
+async def test_a_permit_ends_with_its_consent(bench: Bench) -> None:
+    address = await consenting(bench)
+    bench.clock.now_ms = NOW_MS + 30 * DAY_MS - 2000
+    decision = await bench.authorize(query(address))
+    assert decision.permit is not None
+    assert decision.permit.until_s * 1000 <= NOW_MS + 30 * DAY_MS
+    assert bench.entries()[-1].until_ms == decision.permit.until_s * 1000
+
+
+async def test_advice_is_what_would_be_decided_and_no_entry(bench: Bench) -> None:
+    address = await bench.patient()
+    size = len(bench.entries())
+    assert await bench.ledger.check(query(address)) == Deny(Reason.CONSENT_MISSING, Reason.CONSENT_MISSING)
+    assert len(bench.entries()) == size
+    await bench.grant(address, SENDER, EVERYTHING)
+    await bench.grant(address, RECIPIENT, EVERYTHING)
+    advice, unknown = await asyncio.gather(bench.ledger.check(query(address)), bench.ledger.check(query(None)))
+    assert advice == (await bench.authorize(query(address))).permit
+    assert unknown == Deny(Reason.NOT_PERMITTED, Reason.NOT_PERMITTED)
+    bench.view.snapshot = None
+    assert await reason_of(bench.ledger.check(query(address))) is Reason.REGISTRY_STALE
+
+
+async def authorized(bench: Bench) -> tuple[c.Decision, str]:
+    address, exchange = await consenting(bench), bench.exchange()
+    return await bench.ledger.authorize(c.Authorize(query(address), exchange, (), "t" * 43)), exchange
+
+
+async def test_an_outcome_is_recorded_once_and_proven_with_its_authorisation(bench: Bench) -> None:
+    decision, exchange = await authorized(bench)
+    item = outcome(decision, exchange)
+    first, second = await bench.ledger.record_outcome(item)
+    assert first.index == decision.appended.index
+    assert leaf_hash(first.entry) == decision.appended.leaf
+    recorded = parse_entry(second.entry)
+    assert recorded.outcome is not None
+    assert recorded.outcome.authorization == decision.appended.index < second.index
+    assert (recorded.outcome.result, recorded.outcome.bytes_sent) == (OutcomeResult.DELIVERED, 1234)
+    assert (recorded.outcome.first_ms, recorded.outcome.last_ms) == (NOW_MS, NOW_MS + 1)
+    assert recorded.subject == parse_entry(first.entry).subject != ""
+    assert (recorded.exchange, recorded.service, recorded.counterparty) == (exchange, SENDER, RECIPIENT)
+    assert bench.opened(second.index) == {"acknowledgement_sha256": "a" * 64, "manifest_sha256": "b" * 64}
+    size = len(bench.entries())
+    assert await bench.ledger.record_outcome(item) == (first, second)
+    assert len(bench.entries()) == size
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"result": OutcomeResult.FAILED},
+        {"result": OutcomeResult.UNKNOWN},
+        {"bytes_sent": 1},
+        {"first_ms": None},
+        {"last_ms": NOW_MS + 2},
+        {"acknowledgement_sha256": "c" * 64},
+        {"manifest_sha256": ""},
+    ],
+)
+async def test_another_outcome_of_the_same_authorisation_is_refused(bench: Bench, changes: dict[str, Any]) -> None:
+    decision, exchange = await authorized(bench)
+    await bench.ledger.record_outcome(outcome(decision, exchange))
+    size = len(bench.entries())
+    call = bench.ledger.record_outcome(outcome(decision, exchange, **changes))
+    assert await reason_of(call) is Reason.STATE_CONFLICT
+    assert len(bench.entries()) == size
+
+
+async def test_an_unknown_outcome_is_superseded_by_a_known_one_and_never_the_reverse(bench: Bench) -> None:
+    decision, exchange = await authorized(bench)
+    unknown = outcome(decision, exchange, result=OutcomeResult.UNKNOWN, acknowledgement_sha256="")
+    known = outcome(decision, exchange)
+    _, first = await bench.ledger.record_outcome(unknown)
+    _, second = await bench.ledger.record_outcome(known)
+    assert first.index < second.index
+    assert await reason_of(bench.ledger.record_outcome(unknown)) is Reason.STATE_CONFLICT
+    assert (await bench.ledger.record_outcome(known))[1].index == second.index
+    results = [entry.outcome.result for entry in bench.entries() if entry.outcome]
+    assert results == [OutcomeResult.UNKNOWN, OutcomeResult.DELIVERED]
+
+
+async def test_an_outcome_needs_its_authorisation(bench: Bench) -> None:
+    decision, exchange = await authorized(bench)
+    denied = await bench.authorize(query(None))
+    size = len(bench.entries())
+    for item in (
+        outcome(decision, "0" * 64),
+        outcome(decision, exchange, authorization=decision.appended.index - 1),
+        outcome(decision, exchange, authorization=10**15),
+        outcome(denied, exchange),
+        outcome(decision, exchange, shard=5),
+    ):
+        assert await reason_of(bench.ledger.record_outcome(item)) is Reason.RESOURCE_NOT_FOUND
+    assert len(bench.entries()) == size
+
+
+async def test_an_outcome_needs_no_lease_for_what_has_happened_has_happened(bench: Bench) -> None:
+    decision, exchange = await authorized(bench)
+    bench.view.snapshot = None
+    await bench.ledger.record_outcome(outcome(decision, exchange))
+
+
+async def test_a_refusal_is_recorded_under_a_paired_patient_s_subject(bench: Bench) -> None:
+    address = await bench.patient()
+    appended = await bench.ledger.record_refusal(c.RecordRefusal(SENDER, address, "e" * 64, Reason.DOCUMENT_MALFORMED))
+    entry = bench.entries()[appended.index]
+    assert (entry.type, entry.reason) == (EntryType.EXCHANGE_REFUSED, Reason.DOCUMENT_MALFORMED)
+    subjects = {item.service: item.subject for item in bench.entries() if item.type is EntryType.PAIRING_CREATED}
+    assert entry.subject == subjects[SENDER] != subjects[RECIPIENT]
+
+
+async def test_a_stranger_s_refusal_is_recorded_without_a_subject_in_its_own_shard(sharded: Bench) -> None:
+    address = await sharded.ledger.open_profile(c.OpenProfile(ins(1)))
+    places = set()
+    for patient in (None, c.Address(40, 9)):
+        appended = await sharded.ledger.record_refusal(
+            c.RecordRefusal("services/stranger", patient, "e" * 64, Reason.INS_INVALID)
+        )
+        places.add(appended.origin)
+    unpaired = await sharded.ledger.record_refusal(
+        c.RecordRefusal("services/stranger", address, "e" * 64, Reason.INS_INVALID)
+    )
+    assert len(places) == 1
+    assert unpaired.origin == sharded.logs[address.shard].origin
+    for shard in range(4):
+        assert all(entry.subject == "" for entry in sharded.entries(shard) if entry.service == "services/stranger")
