@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 from services.chassis.channel import open_channel
@@ -171,5 +172,5 @@ class _Seeder:
 
 
 def _parameters(patients: int) -> dict[str, object]:
-    tables = "".join(str(CreateTable(table)) for table in metadata.sorted_tables)
+    tables = "".join(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables)
     return {"format": FORMAT, "patients": patients, "tables": hashlib.sha256(tables.encode()).hexdigest()}

@@ -47,6 +47,7 @@ from services.formats.trust import KeyRole, Trust, parse_trust
 from services.tlog.note import NoteSigner
 
 GC_THRESHOLD = 10_000
+"""How many new objects make the collector look at them."""
 START_S = 5.0
 """How long the first lease may take before the process reports its health without it."""
 

@@ -19,6 +19,8 @@ from services.formats.lease import ServiceRecord, Status
 from services.formats.times import text_of
 
 _PROFILE = "profile"
+MAX_CONSENTS = 256
+"""Consents of one patient for one service, ended ones included: a decision's body holds them all, and has its limit."""
 
 
 class ConsentHandlers:
@@ -60,6 +62,8 @@ class ConsentHandlers:
         subject = store.find_subject(locked.connection, item.address, item.service)
         if subject is None:
             raise AccordError(Reason.STATE_CONFLICT, "patient and service are not paired")
+        if store.count_consents(locked.connection, item.address, item.service) >= MAX_CONSENTS:
+            raise AccordError(Reason.STATE_CONFLICT, "the patient has given this service too many consents")
         start_ms = locked.now_ms if item.start_ms is None else item.start_ms
         _within_convention(_referenced(locked, item.service), item, start_ms, locked.now_ms)
         consent = c.Consent(

@@ -66,6 +66,13 @@ _FIND_SUBJECT = select(PAIRING.c.subject).where(
     PAIRING.c.shard == _SHARD, PAIRING.c.patient == bindparam("patient"), PAIRING.c.service == bindparam("service")
 )
 _FIND_CONSENT = select(CONSENT).where(CONSENT.c.shard == _SHARD, CONSENT.c.id == bindparam("consent"))
+_COUNT_CONSENTS = (
+    select(func.count())
+    .select_from(CONSENT)
+    .where(
+        CONSENT.c.shard == _SHARD, CONSENT.c.patient == bindparam("patient"), CONSENT.c.service == bindparam("service")
+    )
+)
 _UPDATE_CONSENT = (
     update(CONSENT)
     .where(CONSENT.c.shard == bindparam("in_shard"), CONSENT.c.id == bindparam("consent"))
@@ -171,6 +178,12 @@ def _consent(row: Any) -> Consent:
         state=ConsentState(row.state),
         revision=row.revision,
     )
+
+
+def count_consents(connection: Connection, address: Address, service: str) -> int:
+    """How many consents a patient ever gave to a service."""
+    key = {"shard": address.shard, "patient": address.patient, "service": service}
+    return connection.execute(_COUNT_CONSENTS, key).scalar_one()
 
 
 def find_request(connection: Connection, address: Address, request_id: str) -> tuple[str, int] | None:

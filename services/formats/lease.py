@@ -106,6 +106,9 @@ def parse_record(data: bytes) -> ServiceRecord:
         keys=members.items("keys", lambda item, _: VerifyKey.read(item)),
     )
     members.done()
+    domain, _, _ = record.spiffe_id.removeprefix("spiffe://").partition("/")
+    if record.spiffe_id != f"spiffe://{domain}/service/{record.name.removeprefix('services/')}" or not domain:
+        raise FormatError("record.spiffe_id is not the service's own")
     return record
 
 

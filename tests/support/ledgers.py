@@ -171,6 +171,13 @@ class Bench:
         )
         return await self.ledger.grant(item)
 
+    async def consenting(self, number: int = 1) -> c.Address:
+        """A patient who consents to everything with sender and recipient."""
+        address = await self.patient(number)
+        for service in (SENDER, RECIPIENT):
+            await self.grant(address, service)
+        return address
+
     async def revoke(self, consent: c.Consent) -> c.Consent:
         """Withdraws a consent."""
         return await self.ledger.revoke(c.Revoke(consent.shard, consent.consent, c.Actor("holder", "eidas2")))

@@ -1,13 +1,15 @@
 """Profiles, pairings, grants and withdrawals: each recorded once, whatever is repeated, and only within the convention."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from services.consent.consents import MAX_CONSENTS
 from services.consent.domain import commands as c
 from services.consent.domain.decision import ConsentState
-from services.errors import AccordError, Reason
+from services.errors import Reason
 from services.formats.lease import Status
 from services.formats.rights import Direction, Purpose, Scope
 from services.nomenclature.ins import Ins
@@ -24,6 +26,7 @@ from tests.support.ledgers import (
     query,
     record,
 )
+from tests.support.refused import reason_of
 
 HOLDER = c.Actor("holder", "eidas2")
 
@@ -31,12 +34,6 @@ HOLDER = c.Actor("holder", "eidas2")
 def grant_of(address: c.Address, **changes: Any) -> c.Grant:
     good = c.Grant(address, SENDER, EVERYTHING, None, NOW_MS + 30 * DAY_MS, NOTICE, HOLDER, "request-0", "digest")
     return replace(good, **changes)
-
-
-async def reason_of(call: Any) -> Reason:
-    with pytest.raises(AccordError) as caught:
-        await call
-    return caught.value.reason
 
 
 async def test_a_profile_is_opened_once(bench: Bench) -> None:
@@ -190,6 +187,22 @@ async def test_no_consent_is_given_under_a_convention_that_is_not_in_force(bench
     ended = replace(convention(), end_ms=NOW_MS)
     bench.view.set([record(SENDER, convention=ended), record(RECIPIENT)])
     assert await reason_of(bench.ledger.grant(grant_of(address))) is Reason.CONVENTION_NOT_IN_FORCE
+
+
+async def test_a_patient_gives_a_service_a_limited_number_of_consents(bench: Bench) -> None:
+    """Ended ones included, for each decision records them all; and a full list is still withdrawn, repeated, decided on."""
+    address = await bench.patient()
+    granted = await asyncio.gather(*(bench.grant(address, SENDER) for _ in range(MAX_CONSENTS - 1)))
+    last = grant_of(address)
+    await bench.ledger.grant(last)
+    assert await reason_of(bench.grant(address, SENDER)) is Reason.STATE_CONFLICT
+    assert (await bench.ledger.grant(last)).state is ConsentState.ACTIVE
+    await bench.revoke(granted[0])
+    assert await reason_of(bench.grant(address, SENDER)) is Reason.STATE_CONFLICT
+    await bench.grant(address, RECIPIENT)
+    decision = await bench.authorize(query(address))
+    assert decision.permit is not None
+    assert len(bench.opened(decision.appended.index)["facts"]["parties"][0]["consents"]) == MAX_CONSENTS
 
 
 async def test_a_withdrawal_is_the_consent_s_second_revision_and_happens_once(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Authorisations, outcomes and refusals: each is one entry that opens to what was decided, and none follows a withdrawal."""
+"""Authorisations and denials: each is one entry that opens to what was decided, and none follows a withdrawal."""
 
 import asyncio
 from dataclasses import replace
@@ -9,8 +9,8 @@ import pytest
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Deny, Permit
 from services.ctl.logbook import forwards_after_revoke
-from services.errors import AccordError, Reason
-from services.formats.entry import EntryType, OutcomeResult, parse_entry
+from services.errors import Reason
+from services.formats.entry import EntryType
 from services.formats.rights import Direction, Purpose, Scope
 from services.tlog.tree import leaf_hash
 from tests.support.ledgers import (
@@ -22,28 +22,14 @@ from tests.support.ledgers import (
     Bench,
     convention,
     ins,
-    outcome,
     query,
     record,
 )
-
-
-async def consenting(bench: Bench, number: int = 1) -> c.Address:
-    """A patient who consents to everything with sender and recipient."""
-    address = await bench.patient(number)
-    for service in (SENDER, RECIPIENT):
-        await bench.grant(address, service)
-    return address
-
-
-async def reason_of(call: Any) -> Reason:
-    with pytest.raises(AccordError) as caught:
-        await call
-    return caught.value.reason
+from tests.support.refused import reason_of
 
 
 async def test_an_authorisation_is_one_entry_on_two_consents(bench: Bench) -> None:
-    address = await consenting(bench)
+    address = await bench.consenting()
     exchange = bench.exchange()
     decision = await bench.ledger.authorize(c.Authorize(query(address), exchange, (ins(1),), "t" * 43))
     entry = bench.entries()[-1]
@@ -60,7 +46,7 @@ async def test_an_authorisation_is_one_entry_on_two_consents(bench: Bench) -> No
 
 
 async def test_its_opening_holds_the_question_and_every_fact_it_was_decided_on(bench: Bench) -> None:
-    address = await consenting(bench)
+    address = await bench.consenting()
     decision = await bench.authorize(query(address), ins(1))
     body = bench.opened(decision.appended.index)
     assert body["query"] == {
@@ -114,7 +100,7 @@ async def test_after_either_withdrawal_nothing_is_authorised(bench: Bench, servi
 
 async def test_within_one_batch_each_item_sees_those_before_it(bench: Bench) -> None:
     """Authorise, revoke, authorise, grant, authorise: submitted together, decided in this order."""
-    address = await consenting(bench)
+    address = await bench.consenting()
     granted = bench.ledger.find_consent(0, await _consent_of(bench, SENDER))
     assert granted is not None
     results = await asyncio.gather(
@@ -161,7 +147,7 @@ async def test_a_stranger_s_attempt_at_a_real_patient_is_not_under_that_patient_
 
 async def test_every_attempt_is_an_entry_with_its_number(bench: Bench) -> None:
     """The number counts earlier authorisations, in one batch as in several."""
-    address = await consenting(bench)
+    address = await bench.consenting()
     item = c.Authorize(query(address), "e" * 64, (), "t" * 43)
     denied = replace(item, query=query(address, categories=frozenset({"class:60"})))
     await asyncio.gather(*(bench.ledger.authorize(one) for one in (denied, item, denied, item)))
@@ -174,7 +160,7 @@ async def test_every_attempt_is_an_entry_with_its_number(bench: Bench) -> None:
 
 
 async def test_a_document_of_another_patient_denies_and_the_log_does_not_say_whose(bench: Bench) -> None:
-    address = await consenting(bench)
+    address = await bench.consenting()
     decision = await bench.authorize(query(address), ins(1), ins(2))
     assert decision.told is Reason.PATIENT_MISMATCH
     assert bench.opened(decision.appended.index)["facts"]["documents_match"] == [True, False]
@@ -188,7 +174,7 @@ async def test_documents_of_an_unknown_patient_match_nobody(bench: Bench) -> Non
 
 
 async def test_documents_with_an_ins_need_the_recipient_s_convention(bench: Bench) -> None:
-    address = await consenting(bench)
+    address = await bench.consenting()
     bench.view.set([record(SENDER), record(RECIPIENT, convention=convention(ins=False))])
     assert (await bench.authorize(query(address), ins(1))).told is Reason.INS_NOT_ALLOWED
     assert (await bench.authorize(query(address))).permit is not None
@@ -226,7 +212,7 @@ async def test_consents_are_valid_between_their_dates(bench: Bench) -> None:
 
 
 async def test_a_permit_ends_with_its_consent(bench: Bench) -> None:
-    address = await consenting(bench)
+    address = await bench.consenting()
     bench.clock.now_ms = NOW_MS + 30 * DAY_MS - 2000
     decision = await bench.authorize(query(address))
     assert decision.permit is not None
@@ -246,108 +232,3 @@ async def test_advice_is_what_would_be_decided_and_no_entry(bench: Bench) -> Non
     assert unknown == Deny(Reason.NOT_PERMITTED, Reason.NOT_PERMITTED)
     bench.view.snapshot = None
     assert await reason_of(bench.ledger.check(query(address))) is Reason.REGISTRY_STALE
-
-
-async def authorized(bench: Bench) -> tuple[c.Decision, str]:
-    address, exchange = await consenting(bench), bench.exchange()
-    return await bench.ledger.authorize(c.Authorize(query(address), exchange, (), "t" * 43)), exchange
-
-
-async def test_an_outcome_is_recorded_once_and_proven_with_its_authorisation(bench: Bench) -> None:
-    decision, exchange = await authorized(bench)
-    item = outcome(decision, exchange)
-    first, second = await bench.ledger.record_outcome(item)
-    assert first.index == decision.appended.index
-    assert leaf_hash(first.entry) == decision.appended.leaf
-    recorded = parse_entry(second.entry)
-    assert recorded.outcome is not None
-    assert recorded.outcome.authorization == decision.appended.index < second.index
-    assert (recorded.outcome.result, recorded.outcome.bytes_sent) == (OutcomeResult.DELIVERED, 1234)
-    assert (recorded.outcome.first_ms, recorded.outcome.last_ms) == (NOW_MS, NOW_MS + 1)
-    assert recorded.subject == parse_entry(first.entry).subject != ""
-    assert (recorded.exchange, recorded.service, recorded.counterparty) == (exchange, SENDER, RECIPIENT)
-    assert bench.opened(second.index) == {"acknowledgement_sha256": "a" * 64, "manifest_sha256": "b" * 64}
-    size = len(bench.entries())
-    assert await bench.ledger.record_outcome(item) == (first, second)
-    assert len(bench.entries()) == size
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"result": OutcomeResult.FAILED},
-        {"result": OutcomeResult.UNKNOWN},
-        {"bytes_sent": 1},
-        {"first_ms": None},
-        {"last_ms": NOW_MS + 2},
-        {"acknowledgement_sha256": "c" * 64},
-        {"manifest_sha256": ""},
-    ],
-)
-async def test_another_outcome_of_the_same_authorisation_is_refused(bench: Bench, changes: dict[str, Any]) -> None:
-    decision, exchange = await authorized(bench)
-    await bench.ledger.record_outcome(outcome(decision, exchange))
-    size = len(bench.entries())
-    call = bench.ledger.record_outcome(outcome(decision, exchange, **changes))
-    assert await reason_of(call) is Reason.STATE_CONFLICT
-    assert len(bench.entries()) == size
-
-
-async def test_an_unknown_outcome_is_superseded_by_a_known_one_and_never_the_reverse(bench: Bench) -> None:
-    decision, exchange = await authorized(bench)
-    unknown = outcome(decision, exchange, result=OutcomeResult.UNKNOWN, acknowledgement_sha256="")
-    known = outcome(decision, exchange)
-    _, first = await bench.ledger.record_outcome(unknown)
-    _, second = await bench.ledger.record_outcome(known)
-    assert first.index < second.index
-    assert await reason_of(bench.ledger.record_outcome(unknown)) is Reason.STATE_CONFLICT
-    assert (await bench.ledger.record_outcome(known))[1].index == second.index
-    results = [entry.outcome.result for entry in bench.entries() if entry.outcome]
-    assert results == [OutcomeResult.UNKNOWN, OutcomeResult.DELIVERED]
-
-
-async def test_an_outcome_needs_its_authorisation(bench: Bench) -> None:
-    decision, exchange = await authorized(bench)
-    denied = await bench.authorize(query(None))
-    size = len(bench.entries())
-    for item in (
-        outcome(decision, "0" * 64),
-        outcome(decision, exchange, authorization=decision.appended.index - 1),
-        outcome(decision, exchange, authorization=10**15),
-        outcome(denied, exchange),
-        outcome(decision, exchange, shard=5),
-    ):
-        assert await reason_of(bench.ledger.record_outcome(item)) is Reason.RESOURCE_NOT_FOUND
-    assert len(bench.entries()) == size
-
-
-async def test_an_outcome_needs_no_lease_for_what_has_happened_has_happened(bench: Bench) -> None:
-    decision, exchange = await authorized(bench)
-    bench.view.snapshot = None
-    await bench.ledger.record_outcome(outcome(decision, exchange))
-
-
-async def test_a_refusal_is_recorded_under_a_paired_patient_s_subject(bench: Bench) -> None:
-    address = await bench.patient()
-    appended = await bench.ledger.record_refusal(c.RecordRefusal(SENDER, address, "e" * 64, Reason.DOCUMENT_MALFORMED))
-    entry = bench.entries()[appended.index]
-    assert (entry.type, entry.reason) == (EntryType.EXCHANGE_REFUSED, Reason.DOCUMENT_MALFORMED)
-    subjects = {item.service: item.subject for item in bench.entries() if item.type is EntryType.PAIRING_CREATED}
-    assert entry.subject == subjects[SENDER] != subjects[RECIPIENT]
-
-
-async def test_a_stranger_s_refusal_is_recorded_without_a_subject_in_its_own_shard(sharded: Bench) -> None:
-    address = await sharded.ledger.open_profile(c.OpenProfile(ins(1)))
-    places = set()
-    for patient in (None, c.Address(40, 9)):
-        appended = await sharded.ledger.record_refusal(
-            c.RecordRefusal("services/stranger", patient, "e" * 64, Reason.INS_INVALID)
-        )
-        places.add(appended.origin)
-    unpaired = await sharded.ledger.record_refusal(
-        c.RecordRefusal("services/stranger", address, "e" * 64, Reason.INS_INVALID)
-    )
-    assert len(places) == 1
-    assert unpaired.origin == sharded.logs[address.shard].origin
-    for shard in range(4):
-        assert all(entry.subject == "" for entry in sharded.entries(shard) if entry.service == "services/stranger")

@@ -1,19 +1,18 @@
 """Reading the log: what is asked for is proven, what is not there is not found, what is opened is what was committed to."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
 from services.consent.domain import commands as c
-from services.errors import AccordError, Reason
+from services.errors import Reason
 from services.formats.entry import commitment, parse_entry
 from services.tlog.checkpoint import open_checkpoint
 from services.tlog.note import Verifier
 from services.tlog.proof import verify_consistency
 from tests.support.ledgers import PUBLIC_KEY, SENDER, Bench, ins
+from tests.support.refused import refusal_of
 
 ORIGIN = "accord.example/ledger/1/0"
 
@@ -22,12 +21,6 @@ async def filled(bench: Bench, size: int = 6) -> Bench:
     for number in range(size):
         await bench.ledger.open_profile(c.OpenProfile(ins(number)))
     return bench
-
-
-def reason_of(call: Callable[..., Any], *arguments: Any) -> Reason:
-    with pytest.raises(AccordError) as caught:
-        call(*arguments)
-    return caught.value.reason
 
 
 async def test_every_entry_is_proven_against_the_latest_checkpoint(bench: Bench) -> None:
@@ -45,18 +38,18 @@ async def test_every_entry_is_proven_against_the_latest_checkpoint(bench: Bench)
 @pytest.mark.parametrize("origin", ["", "accord.example/ledger/1/1", "accord.example/ledger/2/0", ORIGIN + "/"])
 async def test_another_log_is_not_found(bench: Bench, origin: str) -> None:
     proofs = (await filled(bench, 3)).ledger.proofs
-    assert reason_of(proofs.shard, origin) is Reason.RESOURCE_NOT_FOUND
-    assert reason_of(proofs.entries, origin, 0, 1) is Reason.RESOURCE_NOT_FOUND
-    assert reason_of(proofs.consistency, origin, 1, 2) is Reason.RESOURCE_NOT_FOUND
-    assert reason_of(partial(proofs.prove, openings=False), origin, [0]) is Reason.RESOURCE_NOT_FOUND
+    assert refusal_of(proofs.shard, origin).reason is Reason.RESOURCE_NOT_FOUND
+    assert refusal_of(proofs.entries, origin, 0, 1).reason is Reason.RESOURCE_NOT_FOUND
+    assert refusal_of(proofs.consistency, origin, 1, 2).reason is Reason.RESOURCE_NOT_FOUND
+    assert refusal_of(partial(proofs.prove, openings=False), origin, [0]).reason is Reason.RESOURCE_NOT_FOUND
 
 
 async def test_an_index_or_size_beyond_the_log_is_not_found(bench: Bench) -> None:
     proofs = (await filled(bench, 3)).ledger.proofs
     for index in (-1, 3, 2**70):
-        assert reason_of(partial(proofs.prove, openings=True), ORIGIN, [0, index]) is Reason.RESOURCE_NOT_FOUND
+        assert refusal_of(partial(proofs.prove, openings=True), ORIGIN, [0, index]).reason is Reason.RESOURCE_NOT_FOUND
     for old, new in ((0, 1), (-1, 2), (2, 1), (1, 4), (4, 4)):
-        assert reason_of(proofs.consistency, ORIGIN, old, new) is Reason.RESOURCE_NOT_FOUND
+        assert refusal_of(proofs.consistency, ORIGIN, old, new).reason is Reason.RESOURCE_NOT_FOUND
 
 
 async def test_any_size_is_proven_to_begin_any_later_one(bench: Bench) -> None:

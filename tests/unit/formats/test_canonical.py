@@ -1,12 +1,15 @@
 """Strict JSON: one spelling of each value in, and RFC 8785 out."""
 
 import re
+from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.formats.canonical import MAX_INTEGER, FormatError, Members, dumps, loads, loads_canonical
+from services.formats.rights import Purpose
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text(),
@@ -90,6 +93,24 @@ def test_every_value_has_one_canonical_form_that_reads_back(value: object) -> No
     assert loads_canonical(data, len(data)) == value
     with pytest.raises(FormatError, match="longer"):
         loads_canonical(data, len(data) - 1)
+
+
+@given(VALUES | st.dictionaries(st.text(), VALUES, max_size=3))
+def test_the_canonical_form_is_the_one_of_the_reference_implementation(value: Any) -> None:
+    assert dumps(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "value", ['\x00\x1f\x7f\x80\u2028\u2029/\\"\b\f\n\r\t', "é\U0001f600", Purpose.CARE, 10**15, [], {}, ""]
+)
+def test_so_it_is_where_encoders_differ(value: Any) -> None:
+    assert dumps({"a": value}) == rfc8785.dumps({"a": value})
+
+
+@pytest.mark.parametrize("value", [2**53, "\ud800", object(), float("nan"), {1: 2}, b"x"])
+def test_what_has_no_canonical_form_is_not_written(value: object) -> None:
+    with pytest.raises(ValueError):
+        dumps([value])
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
