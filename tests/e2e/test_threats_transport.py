@@ -1,7 +1,7 @@
 """Threats 1, 2 and 8 through the real three services: who calls, and what they put on the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,7 +124,7 @@ UNARY: dict[str, tuple[str, str, str, Message]] = {
         audit_service_pb2.GetEntryRequest(origin="mes.example/ledger/1/0", index=1),
     ),
 }
-BODIES = {
+BODIES: dict[str, Callable[[bytes], list[bytes]]] = {
     "two messages": lambda body: [body, body],
     "two messages, the second empty": lambda body: [body, b""],
     "concatenated, the last wins": lambda body: [body + body],

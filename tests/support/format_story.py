@@ -151,12 +151,14 @@ class Story:
         outcome = c.RecordOutcome(0, 6, exchange, OutcomeResult.DELIVERED, len(CONTENT), sent[0], sent[1], *hashed)
         self.at("09:02:00.900", self.exchanges.record_outcome, outcome)
         self.lease = self._lease_at("2026-11-23T09:02:00.000Z")
-        logged = (
+        authorized, recorded = (
             LoggedEntry(item.entry, item.proof, *(item.opening or (b"", b"")))
             for item in self.proofs.prove(ORIGIN, [6, 7], openings=True)
         )
-        leased = (self._leased(name) for name in (SENDER, RECIPIENT))
-        self.evidence = Evidence(manifest, permit, broker, acknowledgement, *logged, self.lease.lease.token, *leased)
+        lease, sender, recipient = self.lease.lease.token, self._leased(SENDER), self._leased(RECIPIENT)
+        self.evidence = Evidence(
+            manifest, permit, broker, acknowledgement, authorized, recorded, lease, sender, recipient
+        )
 
     def _leased(self, name: str) -> LeasedRecord:
         index, record, hashes = self.lease.record_proof(name)

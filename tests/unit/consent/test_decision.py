@@ -108,6 +108,16 @@ def test_everything_in_order_is_permitted_on_both_consents() -> None:
     assert decide(FACTS, NOW_MS) == Permit(resources, NOW_S + PERMIT_LIFE_S)
 
 
+def test_asking_for_exactly_what_is_granted_is_permitted() -> None:
+    exact = (
+        Scope(frozenset({"class:10"}), frozenset({it.direction}), frozenset({Purpose.CARE})) for it in (FIRST, SECOND)
+    )
+    parties = tuple(
+        convention(scope=scope)(consent(scope=scope)(it)) for it, scope in zip((FIRST, SECOND), exact, strict=True)
+    )
+    assert isinstance(decide(replace(FACTS, parties=parties), NOW_MS), Permit)
+
+
 @pytest.mark.parametrize(("change", "reason"), FAULTS.values(), ids=FAULTS.keys())
 def test_what_is_wrong_with_the_asking_service_is_recorded_and_told(change: Change, reason: Reason) -> None:
     changed = change(FIRST)
