@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import secrets
 import sys
@@ -50,6 +51,8 @@ GC_THRESHOLD = 10_000
 """How many new objects make the collector look at them."""
 START_S = 5.0
 """How long the first lease may take before the process reports its health without it."""
+SWEEP_S = 15.0
+_log = logging.getLogger(__name__)
 
 
 async def consent(settings: Settings) -> None:
@@ -105,10 +108,12 @@ async def consent(settings: Settings) -> None:
     # What lives as long as the process need not be walked again at every collection: fewer pauses, a tenth of the core.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    sweeping = asyncio.create_task(_sweep(ledger, settings.outcome_deadline_s * 1000))
     try:
         await serve("consent", settings.server, endpoints, partial(_problems, ledger, database, view), telemetry, clock)
     finally:
         following.cancel()
+        sweeping.cancel()
         await ledger.close()
         await channels.close()
         database.close()
@@ -122,6 +127,18 @@ def _log_signers(settings: Settings, trust: Trust) -> list[NoteSigner]:
     if not all(trust.log(signer.name) == signer.verifier for signer in signers):
         raise ConfigError("trust: lists another key, or none, for one of this ledger's logs")
     return signers
+
+
+async def _sweep(ledger: Ledger, deadline_ms: int) -> None:
+    """For ever; what fails now is tried at the next turn, for the log alone says what is left to do."""
+    while True:
+        try:
+            swept = await ledger.sweep(deadline_ms)
+            if swept:
+                _log.warning("authorisations without outcome are UNKNOWN now", extra={"fields": {"count": swept}})
+        except AccordError as error:
+            _log.warning("the sweeper waits", extra={"fields": {"reason": error.reason.value}})
+        await asyncio.sleep(SWEEP_S)
 
 
 async def _problems(ledger: Ledger, database: Database, view: RegistryView) -> Sequence[str]:

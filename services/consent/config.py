@@ -18,7 +18,10 @@ class KeyFiles:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`database_url` is SQLAlchemy's; `shards` and `epoch` are fixed at creation; `registry` is host:port."""
+    """`database_url` is SQLAlchemy's; `shards` and `epoch` are fixed at creation; `registry` is host:port.
+
+    After `outcome_deadline_s` an authorisation without outcome gets UNKNOWN: longer than any delivery lasts.
+    """
 
     server: ServerSettings
     keys: KeyFiles
@@ -30,9 +33,12 @@ class Settings:
     epoch: int = 1
     allow_test_ins: bool = False
     clock_leeway_ms: int = 1000
+    outcome_deadline_s: int = 900
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     def __post_init__(self) -> None:
         """Refuses numbers out of range."""
         if not 1 <= self.shards <= 4096 or self.epoch < 1 or self.clock_leeway_ms < 0:
             raise ValueError("shards must be 1 to 4096, epoch at least 1, clock_leeway_ms not negative")
+        if self.outcome_deadline_s < 1:
+            raise ValueError("outcome_deadline_s must be at least 1")

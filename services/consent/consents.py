@@ -49,7 +49,7 @@ class ConsentHandlers:
         if store.find_subject(locked.connection, item.address, item.service) is None:
             subject = subject_of(locked.key(item.address.patient, IDENTITY_YEAR), item.service)
             store.add_pairing(locked.connection, item.address, item.service, subject)
-            clear = {"subject": subject, "service": item.service}
+            clear: dict[str, Any] = {"subject": subject, "service": item.service}
             locked.append(draft(EntryType.PAIRING_CREATED, "portal", {}, item.address.patient, **clear))
         return item.address
 

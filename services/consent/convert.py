@@ -17,7 +17,7 @@ from services.consent.domain.identifiers import CONSENT, PORTAL, Identifiers
 from services.consent.proofs import Proven
 from services.errors import AccordError, Reason, Violation, invalid
 from services.formats.canonical import HEX_32, MAX_INTEGER
-from services.formats.entry import OutcomeResult
+from services.formats.entry import REVISION, OutcomeResult
 from services.formats.rights import SERVICE_NAME, Direction, Purpose, Scope
 from services.nomenclature.documents import CLASSES
 from services.nomenclature.ins import Ins, parse_ins
@@ -247,6 +247,14 @@ def outcome(message: decision_service_pb2.RecordOutcomeRequest, shard: int) -> c
         acknowledgement_sha256=acknowledgement,
         manifest_sha256=manifest,
     )
+
+
+def resources(names: Iterable[str], form: Form) -> frozenset[str]:
+    """The consent revisions of an authorisation; `form` hears of violations."""
+    items = list(names)
+    form.check(len(items) <= 2, "resources", "holds more than 2 items")
+    form.check(all(map(REVISION.fullmatch, items)), "resources", "holds what is no consent revision")
+    return frozenset(items)
 
 
 def verdict(decided: Permit | Deny | None, told: Reason | None = None) -> decision_service_pb2.Verdict:

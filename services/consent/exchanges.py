@@ -18,6 +18,9 @@ from services.formats.lease import ServiceRecord
 from services.formats.rights import Direction
 from services.formats.times import text_of
 
+SWEEP = 64
+"""Authorisations swept in one transaction: others wait for the same lock."""
+
 
 class ExchangeHandlers:
     """What the broker asks for."""
@@ -83,31 +86,49 @@ class ExchangeHandlers:
         return decisions
 
     def record_outcome(self, locked: Locked, item: c.RecordOutcome) -> c.Outcome:
-        """Records an authorisation's outcome, once; only UNKNOWN may be superseded."""
+        """Records an authorisation's outcome, once; UNKNOWN may be superseded, by anything but UNKNOWN."""
         known = store.find_authorization(locked.connection, item.shard, item.authorization)
         if known is None or known.exchange != item.exchange:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         body = {"acknowledgement_sha256": item.acknowledgement_sha256, "manifest_sha256": item.manifest_sha256}
         digest = sha256_hex(f"{item.result}|{item.bytes_sent}|{item.first_ms}|{item.last_ms}|{sorted(body.items())}")
-        if known.digest == digest:
+        again = known.result == item.result.value == OutcomeResult.UNKNOWN.value
+        if again or known.digest == digest:
             return c.Outcome(item.shard, item.authorization, known.outcome_idx)
         if known.result not in ("", OutcomeResult.UNKNOWN.value):
             raise AccordError(Reason.STATE_CONFLICT, "this authorisation has another outcome")
         outcome = Outcome(item.authorization, item.result, item.bytes_sent, item.first_ms, item.last_ms)
-        clear = {"subject": known.subject, "service": known.service, "counterparty": known.counterparty}
-        entry = draft(
-            EntryType.EXCHANGE_OUTCOME, "broker", body, known.patient, exchange=item.exchange, outcome=outcome, **clear
-        )
-        index = locked.append(entry).index
-        store.set_outcome(locked.connection, item.shard, item.authorization, index, item.result.value, digest)
+        index = _append_outcome(locked, known, "broker", body, outcome, digest)
         return c.Outcome(item.shard, item.authorization, index)
+
+    def sweep(self, locked: Locked, item: c.Sweep) -> int:
+        """Records UNKNOWN for up to SWEEP authorisations without outcome; answers how many. A late outcome supersedes it."""
+        unsettled = store.find_unsettled(locked.connection, locked.shard, item.before_ms, SWEEP)
+        for known in unsettled:
+            _append_outcome(locked, known, "ledger", {}, Outcome(known.idx, OutcomeResult.UNKNOWN, 0), "")
+        return len(unsettled)
 
     def record_refusal(self, locked: Locked, item: c.RecordRefusal) -> c.Appended:
         """Records a refusal, under the patient's subject where service and patient are paired."""
         subject = store.find_subject(locked.connection, item.address, item.service) if item.address else None
         patient = item.address.patient if item.address and subject else NOBODY
-        clear = {"service": item.service, "exchange": item.exchange, "reason": item.reason, "subject": subject or ""}
+        clear: dict[str, Any] = {
+            "service": item.service,
+            "exchange": item.exchange,
+            "reason": item.reason,
+            "subject": subject or "",
+        }
         return locked.append(draft(EntryType.EXCHANGE_REFUSED, "broker", {}, patient, **clear))
+
+
+def _append_outcome(locked: Locked, known: Any, actor: str, body: dict[str, Any], outcome: Outcome, digest: str) -> int:
+    clear: dict[str, Any] = {"subject": known.subject, "service": known.service, "counterparty": known.counterparty}
+    entry = draft(
+        EntryType.EXCHANGE_OUTCOME, actor, body, known.patient, exchange=known.exchange, outcome=outcome, **clear
+    )
+    index = locked.append(entry).index
+    store.set_outcome(locked.connection, locked.shard, known.idx, index, outcome.result.value, digest)
+    return index
 
 
 def _decide(
@@ -126,19 +147,21 @@ def _decide(
         "exchange": item.exchange,
         "attempt": attempt,
     }
-    body = _decision_body(query, facts)
+    body, rested_on = _query_json(query), _facts_json(facts)
     now_s = locked.now_ms // 1000
     if isinstance(verdict, d.Deny):
-        entry = draft(EntryType.EXCHANGE_DENIED, "broker", body, owner, reason=verdict.reason, **clear)
+        entry = draft(EntryType.EXCHANGE_DENIED, "broker", body, owner, rested_on, reason=verdict.reason, **clear)
         return c.Decision(locked.append(entry), None, verdict.told, now_s), None
-    entry = draft(EntryType.EXCHANGE_AUTHORIZED, "broker", body, owner, until_ms=verdict.until_s * 1000, **clear)
+    entry = draft(
+        EntryType.EXCHANGE_AUTHORIZED, "broker", body, owner, rested_on, until_ms=verdict.until_s * 1000, **clear
+    )
     appended = locked.append(entry)
     row = {"shard": locked.shard, "idx": appended.index, "exchange": item.exchange, "patient": owner}
-    row |= {"service": query.service, "counterparty": query.counterparty, "subject": subject}
+    row |= {"time_ms": locked.now_ms, "service": query.service, "counterparty": query.counterparty, "subject": subject}
     return c.Decision(appended, verdict, None, now_s), row
 
 
-def _decision_body(query: c.Query, facts: d.Facts) -> dict[str, Any]:
+def _query_json(query: c.Query) -> dict[str, Any]:
     asked = {
         "categories": sorted(query.categories),
         "counterparty": query.counterparty,
@@ -146,13 +169,14 @@ def _decision_body(query: c.Query, facts: d.Facts) -> dict[str, Any]:
         "purpose": query.purpose.value,
         "service": query.service,
     }
+    return {"query": asked}
+
+
+def _facts_json(facts: d.Facts) -> dict[str, Any]:
     return {
-        "query": asked,
-        "facts": {
-            "profile": facts.profile.value if facts.profile else "",
-            "parties": [_party_json(party) for party in facts.parties],
-            "documents_match": list(facts.documents_match),
-        },
+        "profile": facts.profile.value if facts.profile else "",
+        "parties": [_party_json(party) for party in facts.parties],
+        "documents_match": list(facts.documents_match),
     }
 
 

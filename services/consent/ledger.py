@@ -6,7 +6,7 @@ signed by the caller, after COMMIT and outside the lock.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, TypeVar, cast
@@ -18,12 +18,13 @@ from services.chassis.registry import RegistryView, Snapshot
 from services.consent import store
 from services.consent.consents import ConsentHandlers
 from services.consent.domain import commands as c
-from services.consent.domain.decision import Deny, Permit, decide
+from services.consent.domain.decision import Deny, Facts, Permit, decide, resting_on
 from services.consent.exchanges import ExchangeHandlers
 from services.consent.proofs import Proofs, Proven
 from services.consent.shard import Locked, ShardLog
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
+from services.formats.lease import ServiceRecord
 
 T = TypeVar("T")
 Handler = Callable[[Locked, Sequence[Any]], list[Any]]
@@ -52,13 +53,14 @@ class Ledger:
             c.Authorize: exchanges.authorize,
             c.RecordOutcome: _each(exchanges.record_outcome),
             c.RecordRefusal: _each(exchanges.record_refusal),
+            c.Sweep: _each(exchanges.sweep),
         }
         self.proofs = Proofs(database, vault, [log.origin for log in logs])
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
         self._writers = [Batcher[c.Command, Any](self._writer(log), self._write_thread) for log in logs]
         # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
-        self._checks = [Batcher[c.Query, Any](self._checker(log.shard), self._read_thread, busy=1) for log in logs]
+        self._checks = [Batcher[c.Check, Any](self._checker(log.shard), self._read_thread, busy=1) for log in logs]
         self._outcomes = Batcher[c.Outcome, list[Proven]](self._prove, self._read_thread)
 
     def start(self) -> None:
@@ -98,10 +100,18 @@ class Ledger:
         authorization, outcome = await self._outcomes.submit(recorded)
         return authorization, outcome
 
-    async def check(self, query: c.Query) -> Permit | Deny:
+    async def sweep(self, deadline_ms: int) -> int:
+        """Records UNKNOWN for every authorisation older than `deadline_ms` without outcome; answers how many."""
+        swept, before_ms = 0, self._clock.wall_ms() - deadline_ms
+        for log in self._logs:
+            while count := await self._write(log.shard, c.Sweep(before_ms), int):
+                swept += count
+        return swept
+
+    async def check(self, item: c.Check) -> Permit | Deny:
         """Advice: what `authorize` would decide now."""
-        shard = self._route(query.address, query.service)
-        verdict: Permit | Deny = await self._checks[shard].submit(query)
+        shard = self._route(item.query.address, item.query.service)
+        verdict: Permit | Deny = await self._checks[shard].submit(item)
         return verdict
 
     async def read(self, function: Callable[[], Any]) -> Any:
@@ -158,18 +168,25 @@ class Ledger:
         except AccordError as error:
             return [error] * len(items)
 
-    def _checker(self, shard: int) -> Callable[[Sequence[c.Query]], Sequence[Any]]:
-        def run(queries: Sequence[c.Query]) -> list[Any]:
+    def _checker(self, shard: int) -> Callable[[Sequence[c.Check]], Sequence[Any]]:
+        def run(items: Sequence[c.Check]) -> list[Any]:
             services, now_ms = self._view.current().services, self._clock.wall_ms()
             with self._database.read() as connection:
-                patients = store.patient_facts(connection, shard, queries)
-            found = (patients.get(query.address.patient) if query.address else None for query in queries)
-            return [
-                decide(self._exchanges.facts(shard, query, patient, services), now_ms)
-                for query, patient in zip(queries, found, strict=True)
-            ]
+                patients = store.patient_facts(connection, shard, [item.query for item in items])
+            return [decide(self._facts(shard, item, patients, services), now_ms) for item in items]
 
         return run
+
+    def _facts(
+        self,
+        shard: int,
+        item: c.Check,
+        patients: Mapping[int, store.PatientFacts],
+        services: Mapping[str, ServiceRecord],
+    ) -> Facts:
+        patient = patients.get(item.query.address.patient) if item.query.address else None
+        facts = self._exchanges.facts(shard, item.query, patient, services)
+        return resting_on(facts, item.resources) if item.resources else facts
 
     def _prove(self, items: Sequence[c.Outcome]) -> list[list[Proven]]:
         return [

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from services.chassis.db import Database
-from services.consent.shard import DATA_KEY, ENTRY, HEAD, OPENING, read_nodes
+from services.consent.shard import DATA_KEY, ENTRY, HEAD, OPENING, facts_place, read_nodes
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.tlog.proof import consistency_proof, inclusion_proof
@@ -78,6 +79,16 @@ class Proofs:
         with self._database.read() as connection:
             return list(connection.execute(select(ENTRY.c.data).where(*where).order_by(ENTRY.c.idx)).scalars())
 
+    def facts(self, origin: str, index: int) -> tuple[bytes, bytes] | None:
+        """(salt, facts) of a decision, which its body's `facts` commits to; None where there are none, or no more."""
+        shard = self.shard(origin)
+        with self._database.read() as connection:
+            row = self._sealed(connection, shard, index)
+        if row is None or not row.facts:
+            return None
+        key = self._vault.unwrap(row.wrapped, shard, row.patient, row.year)
+        return self._vault.open_opening(key, row.facts, facts_place(f"{origin}|{index}"))
+
     @staticmethod
     def _entry(connection: Connection, shard: int, index: int) -> bytes:
         where = (ENTRY.c.shard == shard, ENTRY.c.idx == index)
@@ -85,16 +96,18 @@ class Proofs:
         return data
 
     def _opening(self, connection: Connection, origin: str, shard: int, index: int) -> tuple[bytes, bytes] | None:
+        row = self._sealed(connection, shard, index)
+        if row is None:
+            return None
+        key = self._vault.unwrap(row.wrapped, shard, row.patient, row.year)
+        return self._vault.open_opening(key, row.sealed, f"{origin}|{index}")
+
+    @staticmethod
+    def _sealed(connection: Connection, shard: int, index: int) -> Any | None:
         owner = (
             OPENING.c.shard == DATA_KEY.c.shard,
             OPENING.c.patient == DATA_KEY.c.patient,
             OPENING.c.year == DATA_KEY.c.year,
         )
-        statement = select(OPENING.c.patient, OPENING.c.year, OPENING.c.sealed, DATA_KEY.c.wrapped).where(
-            OPENING.c.shard == shard, OPENING.c.idx == index, *owner
-        )
-        row = connection.execute(statement).one_or_none()
-        if row is None:
-            return None
-        key = self._vault.unwrap(row.wrapped, shard, row.patient, row.year)
-        return self._vault.open_opening(key, row.sealed, f"{origin}|{index}")
+        statement = select(OPENING, DATA_KEY.c.wrapped).where(OPENING.c.shard == shard, OPENING.c.idx == index, *owner)
+        return connection.execute(statement).one_or_none()

@@ -17,6 +17,7 @@ from services.chassis.identity import current_caller
 from services.consent import convert
 from services.consent.convert import Convert, Form
 from services.consent.domain import commands as c
+from services.consent.domain.decision import Permit as Granted
 from services.consent.ledger import Ledger
 from services.errors import AccordError, Reason, Violation, invalid
 from services.formats.jwk import Signer
@@ -94,11 +95,12 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
         """Advice. A service may only ask for itself."""
         form = Form()
         query = self._convert.query(request.query, form)
+        resources = convert.resources(request.resources, form)
         form.done()
         caller = current_caller()
         if caller.service is not None and query.service != f"services/{caller.service}":
             raise AccordError(Reason.NOT_PERMITTED)
-        return decision.CheckResponse(verdict=convert.verdict(await self._ledger.check(query)))
+        return decision.CheckResponse(verdict=convert.verdict(await self._ledger.check(c.Check(query, resources))))
 
     async def Authorize(self, request: decision.AuthorizeRequest, _: Context) -> decision.AuthorizeResponse:
         """Decides, records, and signs the permit once the record is durable."""
@@ -108,7 +110,7 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
             verdict=convert.verdict(None, decided.told), entry=convert.entry_ref(decided.appended)
         )
         if decided.permit is not None and item.query.address is not None:
-            self._sign(response, item, item.query.address, decided.permit.until_s, decided)
+            self._sign(response, item, item.query.address, decided.permit, decided)
         return response
 
     def _sign(
@@ -116,7 +118,7 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
         response: decision.AuthorizeResponse,
         item: c.Authorize,
         patient: c.Address,
-        until_s: int,
+        granted: Granted,
         decided: c.Decision,
     ) -> None:
         query, appended = item.query, decided.appended
@@ -126,7 +128,7 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
             recipient=query.counterparty,
             subject=hashlib.sha256(salt + pseudonym.encode()).hexdigest(),
             issued_s=decided.now_s,
-            expires_s=until_s,
+            expires_s=granted.until_s,
             exchange=item.exchange,
             origin=appended.origin,
             index=appended.index,
@@ -138,6 +140,7 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
         response.permit = permit.sign(self._signer)
         response.counterparty_patient, response.counterparty_salt = pseudonym, salt
         response.permit_expire_time.seconds = permit.expires_s
+        response.resources.extend(granted.resources)
 
     async def RecordOutcome(self, request: decision.RecordOutcomeRequest, _: Context) -> decision.RecordOutcomeResponse:
         """Records an outcome and proves both entries."""

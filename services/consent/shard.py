@@ -55,16 +55,27 @@ IDENTITY_YEAR = 0
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry to be: what it says in clear (its time, shard, pin and commitment still unset), its body, whose it is."""
+    """An entry to be: what it says in clear (its time, shard, pin and commitment still unset), its body, whose it is.
+
+    `facts` is what a decision rested on: the body holds only its salted hash, for evidence discloses bodies.
+    """
 
     entry: Entry
     body: dict[str, Any]
     patient: int = NOBODY
+    facts: dict[str, Any] | None = None
 
 
-def draft(type_: EntryType, actor: str, body: dict[str, Any], patient: int = NOBODY, **clear: Any) -> Draft:
+def draft(
+    type_: EntryType,
+    actor: str,
+    body: dict[str, Any],
+    patient: int = NOBODY,
+    facts: dict[str, Any] | None = None,
+    **clear: Any,
+) -> Draft:
     """A draft of these clear members."""
-    return Draft(Entry(type_, 0, 0, Pin(0, ""), "", actor, **clear), body, patient)
+    return Draft(Entry(type_, 0, 0, Pin(0, ""), "", actor, **clear), body, patient, facts)
 
 
 class Locked:
@@ -102,7 +113,9 @@ class Locked:
     def append(self, item: Draft) -> Appended:
         """Appends one entry, its opening sealed under the patient's data key of this year."""
         index = self.head.size + len(self._leaves)
-        body, salt = dumps(item.body), self._log.random(32)
+        key, place, salt = self.key(item.patient), f"{self.origin}|{index}", self._log.random(32)
+        bound, facts = self._seal_facts(item, key, place)
+        body = dumps(item.body | bound)
         entry = replace(
             item.entry,
             time_ms=self.now_ms,
@@ -110,12 +123,18 @@ class Locked:
             registry=self.pin,
             commit=commitment(salt, body),
         ).to_bytes()
-        sealed = self._log.vault.seal_opening(self.key(item.patient), salt, body, f"{self.origin}|{index}")
+        sealed = self._log.vault.seal_opening(key, salt, body, place)
         self._entries.append({"shard": self.shard, "idx": index, "data": entry})
         owner = {"patient": item.patient, "year": self._year}
-        self._openings.append({"shard": self.shard, "idx": index, "sealed": sealed} | owner)
+        self._openings.append({"shard": self.shard, "idx": index, "sealed": sealed, "facts": facts} | owner)
         self._leaves.append(leaf_hash(entry))
         return Appended(self.origin, index, self._leaves[-1])
+
+    def _seal_facts(self, item: Draft, key: bytes, place: str) -> tuple[dict[str, str], bytes]:
+        if item.facts is None:
+            return {}, b""
+        salt, facts = self._log.random(32), dumps(item.facts)
+        return {"facts": commitment(salt, facts)}, self._log.vault.seal_opening(key, salt, facts, facts_place(place))
 
     def key(self, patient: int, year: int | None = None) -> bytes:
         """The patient's data key of a year (this one by default), made now if there was none."""
@@ -269,6 +288,11 @@ class ShardLog:
 
     def _broken(self, why: str) -> AccordError:
         return AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: {why}")
+
+
+def facts_place(place: str) -> str:
+    """What the sealed facts of an entry's place are bound to: another place than its opening."""
+    return f"{place}|facts"
 
 
 def read_nodes(connection: Connection, shard: int, nodes: Sequence[Coordinate]) -> list[bytes]:

@@ -91,6 +91,16 @@ _COUNT_ATTEMPTS = (
 _FIND_AUTHORIZATION = select(AUTHORIZATION).where(
     AUTHORIZATION.c.shard == _SHARD, AUTHORIZATION.c.idx == bindparam("at")
 )
+_FIND_UNSETTLED = (
+    select(AUTHORIZATION)
+    .where(
+        AUTHORIZATION.c.shard == _SHARD,
+        AUTHORIZATION.c.outcome_idx.is_(None),
+        AUTHORIZATION.c.time_ms < bindparam("before_ms"),
+    )
+    .order_by(AUTHORIZATION.c.time_ms)
+    .limit(bindparam("limit"))
+)
 _SET_OUTCOME = (
     update(AUTHORIZATION)
     .where(AUTHORIZATION.c.shard == bindparam("in_shard"), AUTHORIZATION.c.idx == bindparam("at"))
@@ -242,6 +252,11 @@ def add_authorizations(connection: Connection, rows: list[dict[str, Any]]) -> No
 def find_authorization(connection: Connection, shard: int, index: int) -> Any | None:
     """The authorisation at an index."""
     return connection.execute(_FIND_AUTHORIZATION, {"shard": shard, "at": index}).one_or_none()
+
+
+def find_unsettled(connection: Connection, shard: int, before_ms: int, limit: int) -> Sequence[Any]:
+    """The oldest authorisations before an instant that have no outcome."""
+    return connection.execute(_FIND_UNSETTLED, {"shard": shard, "before_ms": before_ms, "limit": limit}).all()
 
 
 def set_outcome(connection: Connection, shard: int, authorization: int, index: int, result: str, digest: str) -> None:

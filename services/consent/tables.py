@@ -63,7 +63,10 @@ class Node(Row, table=True):
 
 
 class Opening(Row, table=True):
-    """Salt and body behind a commitment, sealed under the patient's data key of the year (patient 0: nobody's)."""
+    """Salt and body behind a commitment, sealed under the patient's data key of the year (patient 0: nobody's).
+
+    `facts`: what a decision rested on, salted and sealed likewise, and bound by a hash in the body; else empty.
+    """
 
     __tablename__ = "opening"
     shard: int = Field(primary_key=True)
@@ -71,6 +74,7 @@ class Opening(Row, table=True):
     patient: int = _big()
     year: int
     sealed: bytes = _bytes()
+    facts: bytes = _bytes()
 
 
 class DataKey(Row, table=True):
@@ -154,7 +158,11 @@ class Authorization(Row, table=True):
     """Each authorisation, and the latest outcome once there is one; `digest` tells outcomes apart."""
 
     __tablename__ = "authorization"
-    __table_args__ = (Index("authorization_by_exchange", "shard", "exchange"), _CLUSTERED)
+    __table_args__ = (
+        Index("authorization_by_exchange", "shard", "exchange"),
+        Index("authorization_by_outcome", "shard", "outcome_idx", "time_ms"),
+        _CLUSTERED,
+    )
     shard: int = Field(primary_key=True)
     idx: int = _big(key=True)
     exchange: str
@@ -162,6 +170,7 @@ class Authorization(Row, table=True):
     service: str
     counterparty: str
     subject: str
+    time_ms: int = _big()
     outcome_idx: int | None = Field(default=None, sa_type=BigInteger)
     result: str = ""
     digest: str = ""

@@ -18,7 +18,7 @@ from services.formats.times import TEXT, instant_of, text_of
 VERSION = 1
 MAX_ENTRY = 65_535
 MAX_BODY = 1 << 20
-_REVISION = re.compile(r"consents/[0-9a-f]{32}/revisions/[1-9][0-9]{0,8}")
+REVISION = re.compile(r"consents/[0-9a-f]{32}/revisions/[1-9][0-9]{0,8}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -139,7 +139,7 @@ def _read(members: Members) -> Entry:
         subject=members.text("subject", HEX_32, default=""),
         service=members.text("service", SERVICE_NAME, default=""),
         counterparty=members.text("counterparty", SERVICE_NAME, default=""),
-        resources=members.texts("resources", _REVISION),
+        resources=members.texts("resources", REVISION),
         basis=members.text("basis", _WORD, default=""),
         reason=Reason(reason) if reason else None,
         until_ms=_instant(members, "until"),

@@ -121,9 +121,12 @@ def _read_key(value: Any, what: str) -> DatedKey:
         role = KeyRole(members.text("role"))
     except ValueError:
         raise FormatError(f"{what}.role is unknown") from None
+    key = VerifyKey.read(members.value("jwk"))
+    if key.alg != "EdDSA":
+        raise FormatError(f"{what}.jwk is not an Ed25519 key: an ECDSA signature has a second form")
     dated = DatedKey(
         role,
-        VerifyKey.read(members.value("jwk")),
+        key,
         instant_of(members.text("from")),
         instant_of(members.text("until")),
     )

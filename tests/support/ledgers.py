@@ -140,6 +140,13 @@ class Bench:
         assert commitment(*item.opening) == parse_entry(item.entry).commit
         return loads_canonical(item.opening[1], MAX_BODY)
 
+    def rested_on(self, index: int, shard: int = 0) -> Any:
+        """The facts of a decision. Raises: AssertionError unless they are those its body commits to."""
+        kept = self.ledger.proofs.facts(self.logs[shard].origin, index)
+        assert kept is not None
+        assert commitment(*kept) == self.opened(index, shard)["facts"]
+        return loads_canonical(kept[1], MAX_BODY)
+
     async def patient(self, number: int = 1) -> c.Address:
         """A patient with an open profile, paired with sender and recipient."""
         address = await self.ledger.open_profile(c.OpenProfile(ins(number)))

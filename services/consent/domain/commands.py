@@ -38,6 +38,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Asks for advice; with `resources`, only the consents that these revisions belong to may carry it."""
+
+    query: Query
+    resources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class OpenProfile:
     """Opens the profile of this identity."""
 
@@ -111,7 +119,14 @@ class RecordRefusal:
     reason: Reason
 
 
-Command = OpenProfile | Pair | Grant | Revoke | Authorize | RecordOutcome | RecordRefusal
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Records UNKNOWN for authorisations before `before_ms` that nobody recorded an outcome of."""
+
+    before_ms: int
+
+
+Command = OpenProfile | Pair | Grant | Revoke | Authorize | RecordOutcome | RecordRefusal | Sweep
 
 
 @dataclass(frozen=True, slots=True)

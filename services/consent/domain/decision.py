@@ -4,7 +4,7 @@ Right = consent ∩ convention ∩ referencing with exchange ∩ profile open �
 service that sends needs its DEPOSIT, one that receives its READ. Leaves to the caller that facts are gathered under lock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.errors import Reason
@@ -85,6 +85,18 @@ class Deny:
     reason: Reason
     told: Reason
     resources: tuple[str, ...] = ()
+
+
+def resting_on(facts: Facts, resources: frozenset[str]) -> Facts:
+    """The facts without the consents that these revisions do not belong to."""
+    names = {revision.partition("/revisions/")[0] for revision in resources}
+    parties = tuple(
+        replace(
+            party, consents=tuple(item for item in party.consents if item.revision.partition("/revisions/")[0] in names)
+        )
+        for party in facts.parties
+    )
+    return replace(facts, parties=parties)
 
 
 class _RefusalError(Exception):
@@ -179,12 +191,11 @@ def _shortfall(consent: ConsentFact, asked: Scope, now_ms: int) -> Reason | None
 
 
 def _documents_reason(facts: Facts) -> Reason | None:
-    if not all(facts.documents_match):
-        return Reason.PATIENT_MISMATCH
+    # In this order: whether a guessed identity is the patient's is not told where no document with one may pass.
     receivers = (party.standing for party in facts.parties if party.direction is Direction.READ)
     if facts.documents_match and not all(item and item.convention.ins_in_documents for item in receivers):
         return Reason.INS_NOT_ALLOWED
-    return None
+    return None if all(facts.documents_match) else Reason.PATIENT_MISMATCH
 
 
 def _permit(facts: Facts, grounds: list[ConsentFact], now_ms: int) -> Permit:

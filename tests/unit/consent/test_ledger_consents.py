@@ -202,7 +202,7 @@ async def test_a_patient_gives_a_service_a_limited_number_of_consents(bench: Ben
     await bench.grant(address, RECIPIENT)
     decision = await bench.authorize(query(address))
     assert decision.permit is not None
-    assert len(bench.opened(decision.appended.index)["facts"]["parties"][0]["consents"]) == MAX_CONSENTS
+    assert len(bench.rested_on(decision.appended.index)["parties"][0]["consents"]) == MAX_CONSENTS
 
 
 async def test_a_withdrawal_is_the_consent_s_second_revision_and_happens_once(bench: Bench) -> None:

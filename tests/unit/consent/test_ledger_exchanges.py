@@ -56,7 +56,8 @@ async def test_its_opening_holds_the_question_and_every_fact_it_was_decided_on(b
         "purpose": "CARE",
         "service": SENDER,
     }
-    facts = body["facts"]
+    assert set(body) == {"facts", "query"}, "evidence discloses bodies: no other consent stands in one"
+    facts = bench.rested_on(decision.appended.index)
     assert (facts["profile"], facts["documents_match"]) == ("OPEN", [True])
     assert [(party["service"], party["direction"], party["paired"]) for party in facts["parties"]] == [
         (SENDER, "DEPOSIT", True),
@@ -73,7 +74,7 @@ async def test_a_denial_is_one_entry_with_its_reason_and_its_facts(bench: Bench)
     entry = bench.entries()[-1]
     assert (decision.permit, decision.told) == (None, Reason.CONSENT_MISSING)
     assert (entry.type, entry.reason, entry.until_ms) == (EntryType.EXCHANGE_DENIED, Reason.CONSENT_MISSING, None)
-    assert bench.opened(decision.appended.index)["facts"]["parties"][0]["consents"] == []
+    assert bench.rested_on(decision.appended.index)["parties"][0]["consents"] == []
 
 
 async def test_what_is_recorded_of_the_recipient_is_not_told_to_the_sender(bench: Bench) -> None:
@@ -134,7 +135,7 @@ async def test_an_unknown_patient_is_denied_in_the_service_s_shard_and_learns_wh
     shard = int(unknown.appended.origin.rpartition("/")[2])
     entry = sharded.entries(shard)[unknown.appended.index]
     assert (entry.reason, entry.subject, entry.service) == (Reason.NOT_PERMITTED, "", SENDER)
-    assert sharded.opened(unknown.appended.index, shard)["facts"]["profile"] == ""
+    assert sharded.rested_on(unknown.appended.index, shard)["profile"] == ""
 
 
 async def test_a_stranger_s_attempt_at_a_real_patient_is_not_under_that_patient_s_key(bench: Bench) -> None:
@@ -163,14 +164,14 @@ async def test_a_document_of_another_patient_denies_and_the_log_does_not_say_who
     address = await bench.consenting()
     decision = await bench.authorize(query(address), ins(1), ins(2))
     assert decision.told is Reason.PATIENT_MISMATCH
-    assert bench.opened(decision.appended.index)["facts"]["documents_match"] == [True, False]
+    assert bench.rested_on(decision.appended.index)["documents_match"] == [True, False]
     assert ins(2).matricule not in str(bench.opened(decision.appended.index))
 
 
 async def test_documents_of_an_unknown_patient_match_nobody(bench: Bench) -> None:
     decision = await bench.authorize(query(None), ins(1))
     assert decision.told is Reason.NOT_PERMITTED
-    assert bench.opened(decision.appended.index)["facts"]["documents_match"] == [False]
+    assert bench.rested_on(decision.appended.index)["documents_match"] == [False]
 
 
 async def test_documents_with_an_ins_need_the_recipient_s_convention(bench: Bench) -> None:
@@ -223,12 +224,29 @@ async def test_a_permit_ends_with_its_consent(bench: Bench) -> None:
 async def test_advice_is_what_would_be_decided_and_no_entry(bench: Bench) -> None:
     address = await bench.patient()
     size = len(bench.entries())
-    assert await bench.ledger.check(query(address)) == Deny(Reason.CONSENT_MISSING, Reason.CONSENT_MISSING)
+    assert await bench.ledger.check(c.Check(query(address))) == Deny(Reason.CONSENT_MISSING, Reason.CONSENT_MISSING)
     assert len(bench.entries()) == size
     await bench.grant(address, SENDER, EVERYTHING)
     await bench.grant(address, RECIPIENT, EVERYTHING)
-    advice, unknown = await asyncio.gather(bench.ledger.check(query(address)), bench.ledger.check(query(None)))
+    advice, unknown = await asyncio.gather(
+        bench.ledger.check(c.Check(query(address))), bench.ledger.check(c.Check(query(None)))
+    )
     assert advice == (await bench.authorize(query(address))).permit
     assert unknown == Deny(Reason.NOT_PERMITTED, Reason.NOT_PERMITTED)
     bench.view.snapshot = None
-    assert await reason_of(bench.ledger.check(query(address))) is Reason.REGISTRY_STALE
+    assert await reason_of(bench.ledger.check(c.Check(query(address)))) is Reason.REGISTRY_STALE
+
+
+async def test_advice_for_an_authorisation_under_way_rests_on_its_own_consents_alone(bench: Bench) -> None:
+    address = await bench.patient()
+    pinned, _ = await bench.grant(address, SENDER), await bench.grant(address, RECIPIENT)
+    decision = await bench.authorize(query(address), ins(1))
+    assert decision.permit is not None
+    under_way = c.Check(query(address), frozenset(decision.permit.resources))
+    assert isinstance(await bench.ledger.check(under_way), Permit)
+    await bench.grant(address, SENDER)
+    await bench.revoke(pinned)
+    assert isinstance(await bench.ledger.check(c.Check(query(address))), Permit)
+    assert await bench.ledger.check(under_way) == Deny(
+        Reason.CONSENT_REVOKED, Reason.CONSENT_REVOKED, (decision.permit.resources[0].replace("/1", "/2"),)
+    )

@@ -124,7 +124,7 @@ async def test_a_full_disk_refuses_writes_until_there_is_space_and_half_writes_n
     decision = await bench.authorize(query(address))
     assert decision.permit is not None
     assert decision.appended.index == size + done
-    assert bench.opened(decision.appended.index)["facts"]["profile"] == "OPEN"
+    assert bench.rested_on(decision.appended.index)["profile"] == "OPEN"
 
 
 async def test_on_a_full_disk_every_call_of_the_batch_hears_it_and_none_stands(bench: Bench) -> None:
@@ -163,7 +163,7 @@ async def test_patients_spread_over_the_shards_and_stay_there(sharded: Bench) ->
     assert all(decision.permit is not None for decision in decisions)
     for address, decision in zip(addresses, decisions, strict=True):
         assert decision.appended.origin == sharded.logs[address.shard].origin
-        assert sharded.opened(decision.appended.index, address.shard)["facts"]["profile"] == "OPEN"
+        assert sharded.rested_on(decision.appended.index, address.shard)["profile"] == "OPEN"
     for shard in range(4):
         assert all(entry.shard == shard for entry in sharded.entries(shard))
         sharded.logs[shard].verify()

@@ -115,3 +115,25 @@ async def test_a_stranger_s_refusal_is_recorded_without_a_subject_in_its_own_sha
     assert unpaired.origin == sharded.logs[address.shard].origin
     for shard in range(4):
         assert all(entry.subject == "" for entry in sharded.entries(shard) if entry.service == "services/stranger")
+
+
+async def test_the_sweeper_records_unknown_once_for_what_nobody_settled_and_a_late_outcome_supersedes_it(
+    bench: Bench,
+) -> None:
+    forgotten, exchange = await authorized(bench)
+    bench.clock.now_ms += 100_000
+    fresh, _ = await authorized(bench)
+    assert await bench.ledger.sweep(60_000) == 1
+    assert await bench.ledger.sweep(60_000) == 0
+    swept = bench.entries()[-1]
+    assert swept.outcome is not None
+    assert (swept.actor, swept.exchange, swept.outcome.authorization) == ("ledger", exchange, forgotten.appended.index)
+    assert swept.outcome.result is OutcomeResult.UNKNOWN
+    size = len(bench.entries())
+    await bench.ledger.record_outcome(outcome(forgotten, exchange, result=OutcomeResult.UNKNOWN))
+    assert len(bench.entries()) == size, "unknown again says nothing new"
+    await bench.ledger.record_outcome(outcome(forgotten, exchange))
+    late = bench.entries()[-1].outcome
+    assert late is not None
+    assert late.result is OutcomeResult.DELIVERED
+    assert fresh.appended.index not in {e.outcome.authorization for e in bench.entries() if e.outcome}

@@ -79,6 +79,14 @@ def two_roots() -> tuple[Evidence, Trust]:
     return replace(evidence, authorization=replace(evidence.authorization, proof=exchange.log.proof(3))), exchange.trust
 
 
+def other_log() -> tuple[Evidence, Trust]:
+    """An outcome in a later epoch's log, which TRUST lists too: indices of two logs mean nothing to each other."""
+    exchange, later = Exchange(), SmallLog(f"{DOMAIN}/ledger/2/0")
+    exchange.outcome_log = later
+    later.leaves = [bytes(32)] * 6
+    return exchange.evidence(), replace(exchange.trust, logs=(*exchange.trust.logs, later.signer.verifier))
+
+
 def swapped() -> tuple[Evidence, Trust]:
     return replace(GENUINE, authorization=GENUINE.outcome, outcome=GENUINE.authorization), TRUST
 
@@ -133,6 +141,7 @@ BREAKS: dict[str, tuple[int, Making]] = {
     "the outcome is disputed": (3, made(result={"result": OutcomeResult.DISPUTED})),
     "the outcome is unknown": (3, made(result={"result": OutcomeResult.UNKNOWN})),
     "the outcome is older than its authorisation": (3, made(outcome={"time_ms": NOW_MS - 1})),
+    "the outcome is in another log": (3, other_log),
     "the outcome is in another shard": (3, made(outcome={"shard": 1})),
     "the outcome's body is not what was committed to": (3, made(outcome={"commit": "0" * 64})),
     "the log signed two roots for one size": (3, two_roots),
@@ -260,6 +269,11 @@ def test_a_step_is_heard_only_when_it_held() -> None:
 def test_a_lease_as_new_as_the_entries_or_newer_does(pins: tuple[Pin, Pin] | None) -> None:
     exchange = Exchange(pinned=pins)
     verify(exchange.evidence().to_bytes(), exchange.trust)
+
+
+def test_an_outcome_may_be_recorded_within_the_millisecond_of_its_authorisation() -> None:
+    exchange = Exchange()
+    verify(exchange.evidence(outcome={"time_ms": NOW_MS}).to_bytes(), exchange.trust)
 
 
 def test_the_two_entries_may_be_proven_against_one_checkpoint_or_two() -> None:

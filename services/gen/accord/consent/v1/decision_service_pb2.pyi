@@ -137,18 +137,26 @@ class CheckRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     QUERY_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def query(self) -> Global___Query:
         """The exchange. Required."""
+
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The consent revisions of an authorisation under way: only the consents they belong to may carry the answer, so that
+        withdrawing one of them ends the exchange whatever else the patient consents to. At most 2. Unset: any consent.
+        """
 
     def __init__(
         self,
         *,
         query: Global___Query | None = ...,
+        resources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +232,7 @@ class AuthorizeResponse(_message.Message):
     COUNTERPARTY_PATIENT_FIELD_NUMBER: _builtins.int
     COUNTERPARTY_SALT_FIELD_NUMBER: _builtins.int
     PERMIT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     permit: _builtins.str
     """JWS of type accord-permit+jws, living at most 5 seconds (docs/formats.md). Only when permitted."""
     counterparty_patient: _builtins.str
@@ -242,6 +251,10 @@ class AuthorizeResponse(_message.Message):
     def permit_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the permit ends. Only when permitted."""
 
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The consent revisions that the authorisation rests on, for CheckRequest.resources. Only when permitted."""
+
     def __init__(
         self,
         *,
@@ -251,10 +264,11 @@ class AuthorizeResponse(_message.Message):
         counterparty_patient: _builtins.str = ...,
         counterparty_salt: _builtins.bytes = ...,
         permit_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        resources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "permit_expire_time", b"permit_expire_time", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterparty_patient", b"counterparty_patient", "counterparty_salt", b"counterparty_salt", "entry", b"entry", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterparty_patient", b"counterparty_patient", "counterparty_salt", b"counterparty_salt", "entry", b"entry", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "resources", b"resources", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
