@@ -29,7 +29,8 @@ from services.consent.consents import ConsentHandlers
 from services.consent.convert import Convert
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
-from services.consent.shard import Locked, ShardLog
+from services.consent.locked import Locked
+from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.ctl import keys

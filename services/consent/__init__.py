@@ -6,6 +6,6 @@ happen; the log names no patient, and what it commits to can be destroyed withou
 Leaves to the registry who is referenced, and to the broker that no byte moves without a permit.
 
 Reading order: `domain/decision` (the one pure decision) · `domain/identifiers`, `domain/commands` · `ledger` (use cases) ·
-`consents`, `exchanges` (what each command does under the lock) · `shard` (the lock, and appending) · `store`, `tables`,
-`vault` · `proofs` · `convert`, `servicer`, `__main__`.
+`consents`, `exchanges` (what each command does under the lock) · `shard` (the lock) · `locked` (appending) · `store`,
+`tables`, `vault` · `proofs` · `convert`, `servicer`, `__main__`.
 """

@@ -11,7 +11,7 @@ from services.consent import store
 from services.consent.domain import commands as c
 from services.consent.domain.decision import ConsentState, ProfileStatus
 from services.consent.domain.identifiers import LOCAL_BITS, Identifiers
-from services.consent.shard import IDENTITY_YEAR, Locked, draft
+from services.consent.locked import IDENTITY_YEAR, Locked, draft
 from services.consent.vault import Vault, subject_of
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType

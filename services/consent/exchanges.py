@@ -10,7 +10,7 @@ from services.consent import store
 from services.consent.domain import commands as c
 from services.consent.domain import decision as d
 from services.consent.domain.identifiers import Identifiers
-from services.consent.shard import NOBODY, Locked, draft
+from services.consent.locked import NOBODY, Locked, draft
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType, Outcome, OutcomeResult, sha256_hex

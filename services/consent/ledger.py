@@ -20,8 +20,9 @@ from services.consent.consents import ConsentHandlers
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Deny, Facts, Permit, decide, resting_on
 from services.consent.exchanges import ExchangeHandlers
+from services.consent.locked import Locked
 from services.consent.proofs import Proofs, Proven
-from services.consent.shard import Locked, ShardLog
+from services.consent.shard import ShardLog
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.formats.lease import ServiceRecord

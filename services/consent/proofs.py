@@ -7,11 +7,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from services.chassis.db import Database
-from services.consent.shard import DATA_KEY, ENTRY, HEAD, OPENING, facts_place, read_nodes
+from services.consent import tables
+from services.consent.locked import DATA_KEY, HEAD, facts_place
+from services.consent.shard import ENTRY, read_nodes
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.tlog.proof import consistency_proof, inclusion_proof
 from services.tlog.tlog_proof import format_proof
+
+OPENING = tables.table(tables.Opening)
 
 
 @dataclass(frozen=True, slots=True)

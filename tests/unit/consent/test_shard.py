@@ -14,7 +14,7 @@ from sqlalchemy import event, select
 from services.chassis.registry import Snapshot
 from services.consent import tables
 from services.consent.domain import commands as c
-from services.consent.shard import Locked, draft
+from services.consent.locked import Locked, Means, draft
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType, Pin
 from services.formats.lease import Status
@@ -191,7 +191,7 @@ async def test_a_crash_before_commit_leaves_nothing(bench: Bench, when: str, mon
 
     with monkeypatch.context() as patch:
         if when == "while signing":
-            patch.setattr(bench.logs[0], "sign", crash)
+            patch.setattr(Means, "sign", crash)
         elif when == "at COMMIT":
             event.listen(bench.database._engine, "commit", crash)
         with pytest.raises(KeyboardInterrupt), bench.logs[0].locked(bench.view.current()) as locked:  # noqa: PT012
