@@ -8,7 +8,7 @@ value are one.
 import json
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import rfc8785
 
@@ -30,13 +30,15 @@ def dumps(value: Any) -> bytes:
 
 def _is_plain(value: Any) -> bool:
     """Whether a value holds only strings, integers within RFC 8785, literals, lists, and objects with ASCII names."""
-    if isinstance(value, str) or value is None or value is True or value is False:
-        return True
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(name, str) and name.isascii() for name in value) and all(map(_is_plain, value.values()))
-    return type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER
+    kind = type(value)
+    if kind is dict:
+        names = all(type(name) is str and name.isascii() for name in value)
+        return names and all(type(item) is str or _is_plain(item) for item in value.values())
+    if kind is list:
+        return all(type(item) is str or _is_plain(item) for item in value)
+    if kind is int:
+        return -MAX_INTEGER <= cast(int, value) <= MAX_INTEGER
+    return kind is bool or value is None or isinstance(value, str)
 
 
 def loads(data: bytes | str) -> Any:

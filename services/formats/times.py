@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from services.formats.canonical import FormatError
 
@@ -10,6 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=4096)
 def text_of(instant_ms: int) -> str:
     """2026-11-23T14:15:28.123Z for the instant, in milliseconds since 1970. Raises: OverflowError beyond year 9999."""
     moment = _EPOCH + timedelta(milliseconds=instant_ms)
