@@ -44,6 +44,7 @@ from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.errors import AccordError
+from services.formats.jwk import Signer
 from services.formats.trust import KeyRole, Trust, parse_trust
 from services.tlog.note import NoteSigner
 
@@ -61,29 +62,41 @@ async def consent(settings: Settings) -> None:
     master = load_secret(settings.keys.master)
     vault = Vault(partial(derive, master), os.urandom)
     identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
-    permit_signer = load_signer(settings.keys.permit)
-    if trust.key_of(KeyRole.PERMIT, clock.wall_ms())(permit_signer.verify_key.kid) is None:
-        raise ConfigError("keys.permit: not a permit key that TRUST lists as good now")
+    permits = _permit_signer(settings, trust, clock.wall_ms())
     telemetry = build_telemetry(settings.telemetry, "consent")
-    database = Database(settings.database_url)
+    database, channels = Database(settings.database_url), Channels(settings.server.tls)
     database.create(metadata)
 
     logs = [
         ShardLog(shard, database, signer, vault, clock, os.urandom, settings.clock_leeway_ms)
         for shard, signer in enumerate(_log_signers(settings, trust))
     ]
-    channels = Channels(settings.server.tls)
     registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
-    following = asyncio.create_task(view.follow())
     consents = ConsentHandlers(vault, identifiers, secrets.randbits)
     ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))
     ledger.start()
 
     conversions = Convert(identifiers, allow_test_ins=settings.allow_test_ins)
-    reader = ConsentReaderServicer(ledger, conversions)
-    decisions = DecisionServicer(ledger, conversions, permit_signer, settings.trust_domain, os.urandom)
-    endpoints = [
+    decisions = DecisionServicer(ledger, conversions, permits, settings.trust_domain, os.urandom)
+    sweep = _sweep(ledger, settings.outcome_deadline_s * 1000)
+    background = [asyncio.create_task(work) for work in (view.follow(), sweep)]
+    with suppress(AccordError):  # without a lease it serves all the same: a withdrawal needs none
+        await view.wait_ready(START_S)
+    _settle_memory()
+    try:
+        probe = partial(_problems, ledger, database, view)
+        await serve("consent", settings.server, _endpoints(ledger, conversions, decisions), probe, telemetry, clock)
+    finally:
+        for task in background:
+            task.cancel()
+        await ledger.close()
+        await channels.close()
+        database.close()
+
+
+def _endpoints(ledger: Ledger, conversions: Convert, decisions: DecisionServicer) -> list[Endpoint]:
+    return [
         Endpoint(
             consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"],
             partial(
@@ -92,7 +105,10 @@ async def consent(settings: Settings) -> None:
         ),
         Endpoint(
             consent_reader_service_pb2.DESCRIPTOR.services_by_name["ConsentReaderService"],
-            partial(consent_reader_service_pb2_grpc.add_ConsentReaderServiceServicer_to_server, reader),
+            partial(
+                consent_reader_service_pb2_grpc.add_ConsentReaderServiceServicer_to_server,
+                ConsentReaderServicer(ledger, conversions),
+            ),
         ),
         Endpoint(
             decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
@@ -103,20 +119,19 @@ async def consent(settings: Settings) -> None:
             partial(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(ledger)),
         ),
     ]
-    with suppress(AccordError):  # without a lease it serves all the same: a withdrawal needs none
-        await view.wait_ready(START_S)
+
+
+def _settle_memory() -> None:
     # What lives as long as the process need not be walked again at every collection: fewer pauses, a tenth of the core.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    sweeping = asyncio.create_task(_sweep(ledger, settings.outcome_deadline_s * 1000))
-    try:
-        await serve("consent", settings.server, endpoints, partial(_problems, ledger, database, view), telemetry, clock)
-    finally:
-        following.cancel()
-        sweeping.cancel()
-        await ledger.close()
-        await channels.close()
-        database.close()
+
+
+def _permit_signer(settings: Settings, trust: Trust, now_ms: int) -> Signer:
+    signer = load_signer(settings.keys.permit)
+    if trust.key_of(KeyRole.PERMIT, now_ms)(signer.verify_key.kid) is None:
+        raise ConfigError("keys.permit: not a permit key that TRUST lists as good now")
+    return signer
 
 
 def _log_signers(settings: Settings, trust: Trust) -> list[NoteSigner]:

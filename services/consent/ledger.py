@@ -1,7 +1,7 @@
 """The ledger's use cases: each finds its shard, joins the batch of that shard, and answers when the batch is durable.
 
-One thread writes (SQLite has one writer), another reads; both serve many calls a trip (`chassis.batch`). Permits are
-signed by the caller, after COMMIT and outside the lock.
+One thread writes (SQLite has one writer), another reads; both serve many calls a trip (`chassis.batch`). What a
+caller makes of a decision, its permit above all, is made in the writing thread too, after COMMIT and outside the lock.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from services.chassis.batch import Batcher
 from services.chassis.clock import Clock
@@ -29,6 +29,11 @@ from services.formats.lease import ServiceRecord
 
 T = TypeVar("T")
 Handler = Callable[[Locked, Sequence[Any]], list[Any]]
+Finish = Callable[[Any], Any]
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
 
 
 class Ledger:
@@ -59,7 +64,7 @@ class Ledger:
         self.proofs = Proofs(database, vault, [log.origin for log in logs])
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
-        self._writers = [Batcher[c.Command, Any](self._writer(log), self._write_thread) for log in logs]
+        self._writers = [Batcher[tuple[c.Command, Finish], Any](self._writer(log), self._write_thread) for log in logs]
         # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
         self._checks = [Batcher[c.Check, Any](self._checker(log.shard), self._read_thread, busy=1) for log in logs]
         self._outcomes = Batcher[c.Outcome, list[Proven]](self._prove, self._read_thread)
@@ -87,9 +92,19 @@ class Ledger:
         """Withdraws a consent."""
         return await self._write(item.shard, item, c.Consent)
 
-    async def authorize(self, item: c.Authorize) -> c.Decision:
-        """Decides and records an exchange; one that names nobody is recorded in the service's shard."""
-        return await self._write(self._route(item.query.address, item.query.service), item, c.Decision)
+    @overload
+    async def authorize(self, item: c.Authorize) -> c.Decision: ...
+
+    @overload
+    async def authorize(self, item: c.Authorize, finish: Callable[[c.Decision], T]) -> T: ...
+
+    async def authorize(self, item: c.Authorize, finish: Callable[[c.Decision], Any] = _as_it_is) -> Any:
+        """Decides and records an exchange; one that names nobody is recorded in the service's shard.
+
+        Answers what `finish` makes of the decision, in the writing thread, after COMMIT and outside the lock: the permits
+        of a batch signed in a row take half the time of as many signed between calls.
+        """
+        return await self._write(self._route(item.query.address, item.query.service), item, object, finish)
 
     async def record_refusal(self, item: c.RecordRefusal) -> c.Appended:
         """Records a refusal."""
@@ -135,10 +150,10 @@ class Ledger:
         self._write_thread.shutdown()
         self._read_thread.shutdown()
 
-    async def _write(self, shard: int, item: c.Command, _: type[T]) -> T:
+    async def _write(self, shard: int, item: c.Command, _: type[T], finish: Finish = _as_it_is) -> T:
         if not self.has_shard(shard):
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        return cast(T, await self._writers[shard].submit(item))
+        return cast(T, await self._writers[shard].submit((item, finish)))
 
     def _route(self, address: c.Address | None, service: str) -> int:
         if address is not None and self.has_shard(address.shard):
@@ -151,15 +166,15 @@ class Ledger:
         except AccordError:
             return None
 
-    def _writer(self, log: ShardLog) -> Callable[[Sequence[c.Command]], Sequence[Any]]:
-        def run(items: Sequence[c.Command]) -> list[Any]:
+    def _writer(self, log: ShardLog) -> Callable[[Sequence[tuple[c.Command, Finish]]], Sequence[Any]]:
+        def run(items: Sequence[tuple[c.Command, Finish]]) -> list[Any]:
             answers: list[Any] = []
             with log.locked() as locked:
                 # Read under the lock: a lease must not grow too old while it waits.
                 locked.snapshot = self._snapshot()
-                for kind, group in groupby(items, type):
+                for kind, group in groupby((item for item, _ in items), type):
                     answers += self._handle(kind, locked, list(group))
-            return answers
+            return [_finished(answer, finish) for answer, (_, finish) in zip(answers, items, strict=True)]
 
         return run
 
@@ -194,6 +209,13 @@ class Ledger:
             self.proofs.prove(self._logs[item.shard].origin, (item.authorization, item.outcome), openings=True)
             for item in items
         ]
+
+
+def _finished(answer: Any, finish: Finish) -> Any:
+    try:
+        return answer if isinstance(answer, Exception) else finish(answer)
+    except Exception as error:  # a value: what is committed must not be run again
+        return error
 
 
 def _each(handle: Callable[[Locked, Any], Any]) -> Handler:

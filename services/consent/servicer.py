@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 import grpc
 from accord.consent.v1 import audit_service_pb2 as audit
@@ -78,7 +79,7 @@ class ConsentReaderServicer(reader_grpc.ConsentReaderServiceServicer):
 
 
 class DecisionServicer(decision_grpc.DecisionServiceServicer):
-    """Advice and decisions; `sign` needs no lock, for the entry it names is durable."""
+    """Advice and decisions. A permit is signed once the entry it names is durable, and without the lock."""
 
     def __init__(
         self,
@@ -105,7 +106,9 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
     async def Authorize(self, request: decision.AuthorizeRequest, _: Context) -> decision.AuthorizeResponse:
         """Decides, records, and signs the permit once the record is durable."""
         item = self._convert.authorize(request, current_caller().thumbprint)
-        decided = await self._ledger.authorize(item)
+        return await self._ledger.authorize(item, partial(self._answer, item))
+
+    def _answer(self, item: c.Authorize, decided: c.Decision) -> decision.AuthorizeResponse:
         response = decision.AuthorizeResponse(
             verdict=convert.verdict(None, decided.told), entry=convert.entry_ref(decided.appended)
         )

@@ -6,12 +6,13 @@ algorithm confusion, `crit`, `jku`, `jwk`, `x5u`, padding and duplicate members 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jwt
 
-from services.formats.canonical import FormatError, Members, loads
-from services.formats.jwk import KeyOf, Signer, unb64url
+from services.formats.canonical import FormatError, Members, dumps, loads
+from services.formats.jwk import KeyOf, Signer, b64url, unb64url
 
 MAX_TOKEN = 65_536
 _JWS = jwt.PyJWS(algorithms=["EdDSA", "ES256"])
@@ -28,7 +29,14 @@ class Signed:
 def sign(signer: Signer, typ: str, payload: bytes) -> str:
     """A compact JWS over exactly these payload bytes."""
     key = signer.verify_key
-    return _JWS.encode(payload, signer.private, algorithm=key.alg, headers={"typ": typ, "kid": key.kid})
+    signing_input = f"{_header(key.alg, key.kid, typ)}.{b64url(payload)}"
+    signature = _JWS.get_algorithm_by_name(key.alg).sign(signing_input.encode(), signer.private)
+    return f"{signing_input}.{b64url(signature)}"
+
+
+@lru_cache(maxsize=64)
+def _header(alg: str, kid: str, typ: str) -> str:
+    return b64url(dumps({"alg": alg, "kid": kid, "typ": typ}))
 
 
 def verify(token: str, typ: str, key_of: KeyOf) -> Signed:

@@ -173,6 +173,13 @@ async def test_a_grant_beyond_the_convention_is_refused_and_leaves_nothing(
     await bench.ledger.grant(grant_of(address))  # the request id was not used up
 
 
+async def test_a_consent_may_last_as_long_as_the_convention(bench: Bench) -> None:
+    address = await bench.patient()
+    whole = grant_of(address, start_ms=convention().start_ms, end_ms=convention().end_ms)
+    granted = await bench.ledger.grant(whole)
+    assert (granted.start_ms, granted.end_ms) == (whole.start_ms, whole.end_ms)
+
+
 @pytest.mark.parametrize("part", ["directions", "purposes"])
 async def test_a_grant_beyond_the_convention_s_directions_or_purposes_is_refused(bench: Bench, part: str) -> None:
     address = await bench.patient()

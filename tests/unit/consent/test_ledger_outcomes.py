@@ -137,3 +137,11 @@ async def test_the_sweeper_records_unknown_once_for_what_nobody_settled_and_a_la
     assert late is not None
     assert late.result is OutcomeResult.DELIVERED
     assert fresh.appended.index not in {e.outcome.authorization for e in bench.entries() if e.outcome}
+
+
+async def test_a_stranger_s_refusal_is_not_under_the_patient_s_key(bench: Bench) -> None:
+    address = await bench.ledger.open_profile(c.OpenProfile(ins(1)))
+    appended = await bench.ledger.record_refusal(c.RecordRefusal(SENDER, address, "e" * 64, Reason.INS_INVALID))
+    with bench.database.read() as connection:
+        statement = "SELECT patient FROM opening WHERE idx = ?"
+        assert connection.exec_driver_sql(statement, (appended.index,)).scalar_one() == 0
