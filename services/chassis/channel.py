@@ -4,20 +4,40 @@ Guarantees that a channel speaks only to the identity it names, through no proxy
 bounded messages. Leaves deadlines to each call and retries to the caller: a channel retries nothing by itself.
 """
 
+from dataclasses import dataclass
+
 import grpc
 
 from services.chassis.identity import Identity, server_name
 from services.chassis.tls import TlsFiles, channel_credentials
 
 MAX_METADATA_BYTES = 16_384
-KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 RECONNECT_MS = (100, 2_000)
 """First and longest pause between attempts to connect: gRPC's own two minutes outlast every restart."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How a channel finds out that its connection is dead: a ping every `every_ms`; with `idle` also without a call."""
+
+    every_ms: int
+    idle: bool
+
+
+OURS = Keepalive(10_000, idle=True)
+"""For servers of the chassis, which allow it (`server.MIN_PING_INTERVAL_MS`)."""
+PARTNERS = Keepalive(300_000, idle=False)
+"""For anybody's server: gRPC's own default ends a connection that pings more often, or without a call."""
+
+
 def open_channel(
-    target: str, files: TlsFiles, expected: Identity, *, max_message_bytes: int = 4 * 1024 * 1024
+    target: str,
+    files: TlsFiles,
+    expected: Identity,
+    *,
+    max_message_bytes: int = 4 * 1024 * 1024,
+    keepalive: Keepalive = OURS,
 ) -> grpc.aio.Channel:
     """A channel to `target` (`host:port` or `dns:///host:port`) that trusts only the leaf of the identity `expected`.
 
@@ -38,9 +58,9 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS[0]),
         ("grpc.min_reconnect_backoff_ms", RECONNECT_MS[1]),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MS[1]),
-        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_time_ms", keepalive.every_ms),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_permit_without_calls", int(keepalive.idle)),
         ("grpc.http2.max_pings_without_data", 0),
     ]
     return grpc.aio.secure_channel(target, channel_credentials(files), options)

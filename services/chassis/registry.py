@@ -30,6 +30,7 @@ POLL_S = 2
 """How long the registry may hold a request; added to the age of what it brings, so well below a lease's maximum."""
 ANSWER_S = 5.0
 RETRY_AFTER_S = 1.0
+_EXPECTED = (grpc.aio.AioRpcError, FormatError, AccordError)
 _log = logging.getLogger(__name__)
 
 
@@ -142,8 +143,10 @@ class RegistryView:
         while True:
             try:
                 await self.poll()
-            except (grpc.aio.AioRpcError, FormatError) as error:
-                _log.warning("registry lease not renewed", extra={"fields": {"problem": _problem(error)}})
+            except Exception as error:  # whatever broke: a view that nobody renews stays stale for good
+                unexpected = not isinstance(error, _EXPECTED)
+                fields = {"problem": type(error).__name__ if unexpected else _problem(error)}
+                _log.warning("registry lease not renewed", exc_info=unexpected, extra={"fields": fields})
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self._backoff_s[1])
             else:
@@ -152,7 +155,8 @@ class RegistryView:
     async def poll(self) -> None:
         """One request, which the registry answers at the next change or after POLL_S.
 
-        Raises: AioRpcError when it fails; FormatError for an answer that is not to be trusted, which changes nothing.
+        Raises: AioRpcError when it fails, AccordError of kind UNAVAILABLE when there is no channel; FormatError for an
+        answer that is not to be trusted, which changes nothing.
         """
         held, asked_at = self._held, self._clock.monotonic()
         known = held.snapshot.pin.sequence if held else 0

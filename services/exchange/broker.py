@@ -8,15 +8,15 @@ What a crash leaves, by the last commit before it:
 - the ledger's authorisation: nothing has left either, bytes wait for `sending`; the log shows it without an
   outcome. The same manifest may be sent again, under an authorisation of its own.
 - `sending`: bytes may have left. At start UNKNOWN is recorded and the request id answers RECIPIENT_UNREACHABLE.
-- the ledger's outcome: as above; the ledger keeps the outcome it has, and nothing is sent again. So is a stop while the
-  ledger is away, or no longer believed.
+- `ended`: how sending ended is known. At start that outcome is recorded, again if the ledger has it, and answered. So is a
+  stop while the ledger is away, or no longer believed.
 - `delivered`, `refused`: the answer is durable and is given again.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from services.chassis.admission import Admission
@@ -34,7 +34,7 @@ from services.exchange.store import Earlier, Store, key_of
 from services.formats.entry import OutcomeResult
 
 PATIENCE_S = 10.0
-"""How long a sender waits for a ledger that does not record its outcome; the broker goes on trying."""
+"""How long a sender waits for a ledger or a storage that does not keep its outcome; the broker goes on trying."""
 STOP_S = 15.0
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Broker:
             held.callback(self._places.leave, caller)
             token = await manifest_token(frames)
             case = open_case(token, caller, self._trust_domain, self._view.current().services)
-            earlier = await self._store.claim(key_of(case), case.exchange)
+            earlier = await self._claim(case)
             if earlier is not None:
                 return await self._again(case, earlier)
             bundle, documents = await self._take_in(case, frames)
@@ -91,6 +91,19 @@ class Broker:
             for task in left:
                 task.cancel()
         await self._store.close()
+
+    async def _claim(self, case: Case) -> Earlier | None:
+        """Claims the request id; who has it already, if anyone. A sender that goes away meanwhile leaves no claim."""
+        claiming = self._start(self._store.claim(key_of(case), case.exchange))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self._start(self._unclaim(case, claiming))
+            raise
+
+    async def _unclaim(self, case: Case, claiming: asyncio.Task[Earlier | None]) -> None:
+        if await claiming is None:
+            await self._outcomes.release(key_of(case))
 
     async def _again(self, case: Case, earlier: Earlier) -> Answer:
         if earlier.exchange != case.exchange:
@@ -120,54 +133,57 @@ class Broker:
         try:
             await self._ledger.record_refusal(case, reason)
         except AccordError as error:
-            await self._store.release(key_of(case))
+            await self._release(case)
             raise AccordError(Reason.LEDGER_UNAVAILABLE, retry_after=error.retry_after or 1.0) from error
-        await self._outcomes.close(case, reason)
+        except BaseException:
+            await self._release(case)
+            raise
+        await self._patiently(self._outcomes.close(key_of(case), reason), Reason.STORAGE_UNAVAILABLE)
 
     async def _forget(self, case: Case, bundle: SpooledBundle | None) -> None:
+        """In this order: once the claim is gone, the same manifest may open the same folder."""
         await self._drop(bundle)
-        await self._store.release(key_of(case))
+        await self._release(case)
 
     async def _carry(
         self, case: Case, bundle: SpooledBundle, documents: tuple[Checked, ...], held: ExitStack
     ) -> Answer:
         with held:
+            granted = await self._authorize(case, bundle, documents)
             try:
-                granted = await self._authorize(case, documents)
                 sent = await self._send(case, granted, bundle)
             finally:
                 await self._drop(bundle)
-            settling = self._start(self._outcomes.settle(case, granted, sent, documents))
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    result = await asyncio.shield(settling)
-            except TimeoutError:
-                raise AccordError(
-                    Reason.LEDGER_UNAVAILABLE, "the outcome waits to be recorded", retry_after=5.0
-                ) from None
+            settling = self._outcomes.settle(case, granted, sent, documents)
+            result = await self._patiently(settling, Reason.LEDGER_UNAVAILABLE)
         if isinstance(result, Reason):
             raise AccordError(result)
         return result
 
-    async def _authorize(self, case: Case, documents: tuple[Checked, ...]) -> Granted:
+    async def _authorize(self, case: Case, bundle: SpooledBundle, documents: tuple[Checked, ...]) -> Granted:
         try:
             decision = await self._carrier.authorize(case, documents)
         except BaseException:
-            await self._store.release(key_of(case))
+            await self._forget(case, bundle)
             raise
         if isinstance(decision, Denied):
-            await self._store.refused(key_of(case), decision.reason)
+            await self._drop(bundle)
+            await self._patiently(self._outcomes.refuse(key_of(case), decision.reason), Reason.STORAGE_UNAVAILABLE)
             raise AccordError(decision.reason)
         return decision
 
     async def _send(self, case: Case, granted: Granted, bundle: SpooledBundle) -> Sent:
+        """However it ends, and whatever breaks, it is a value: the authorisation must get an outcome."""
         try:
             await self._store.sending(key_of(case), granted.authorization.entry)
         except AccordError as error:
             return Sent(OutcomeResult.FAILED, error.reason)
+        except Exception:
+            _log.exception("nothing was sent")
+            return Sent(OutcomeResult.FAILED, Reason.INTERNAL)
         try:
             return await self._carrier.send(case, granted, bundle)
-        except Exception:  # whatever broke, the authorisation must get an outcome
+        except Exception:
             _log.exception("sending broke")
             return Sent(OutcomeResult.UNKNOWN, Reason.INTERNAL)
 
@@ -176,8 +192,22 @@ class Broker:
             return
         try:
             await self._intake.delete(bundle)
-        except AccordError:
+        except Exception:  # whatever broke, what follows must be recorded
             _log.exception("a spooled bundle was not deleted; the next start will")
+
+    async def _release(self, case: Case) -> None:
+        """Takes no longer than a caller waits, who is told something else than the failure of this."""
+        with suppress(AccordError):
+            await self._patiently(self._outcomes.release(key_of(case)), Reason.STORAGE_UNAVAILABLE)
+
+    async def _patiently(self, work: Coroutine[Any, Any, T], waiting: Reason) -> T:
+        """What `work` gives; after PATIENCE_S it goes on alone. Raises: AccordError `waiting` then."""
+        task = self._start(work)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise AccordError(waiting, "the outcome waits to be kept", retry_after=5.0) from None
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(self._start(work))

@@ -80,7 +80,7 @@ class Carrier:
         except AccordError as error:
             return Sent(OutcomeResult.FAILED, error.reason)
         manifest = self._countersign(case, granted.authorization.permit)
-        gate = self._gate(granted.query, Cover(permit.expires_s * 1000, granted.asked))
+        gate = self._gate(granted, Cover(permit.expires_s * 1000, granted.asked))
         parcel = Parcel(granted.authorization, manifest, bundle)
         sent = await deliver(channel, parcel, gate, self._clock, self._executor)
         if sent.reason is None and not acknowledges(
@@ -108,5 +108,8 @@ class Carrier:
         )
         return manifest.sign(self._signer)
 
-    def _gate(self, query: Query, cover: Cover) -> Gate:
-        return Gate(query, cover, self._ledger, self._view, self._witness, self._clock, self._stopping)
+    def _gate(self, granted: Granted, cover: Cover) -> Gate:
+        resources = granted.authorization.resources
+        return Gate(
+            granted.query, resources, cover, self._ledger, self._view, self._witness, self._clock, self._stopping
+        )

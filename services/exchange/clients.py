@@ -36,9 +36,12 @@ class Ledger:
         self._channels, self._target = channels, target
         self._identity = Identity(trust_domain, CONSENT_PATH)
 
-    async def check(self, query: Query) -> Reason | None:
-        """Advice: why the exchange would be refused now, or None. Raises: AccordError of kind UNAVAILABLE."""
-        request = decision_service_pb2.CheckRequest(query=convert.query_message(query))
+    async def check(self, query: Query, resources: tuple[str, ...]) -> Reason | None:
+        """Advice: why the exchange would be refused now, or None; `resources`: only these consent revisions may carry it.
+
+        Raises: AccordError of kind UNAVAILABLE.
+        """
+        request = decision_service_pb2.CheckRequest(query=convert.query_message(query), resources=resources)
         response = await self._decision(lambda stub: stub.Check, request, CHECK_S)
         return convert.refusal(response.verdict)
 

@@ -86,6 +86,7 @@ def decision(response: decision_service_pb2.AuthorizeResponse) -> Authorization 
         permit=response.permit,
         patient=response.counterparty_patient,
         salt=response.counterparty_salt,
+        resources=tuple(response.resources),
     )
 
 

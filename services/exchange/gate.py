@@ -22,11 +22,15 @@ _log = logging.getLogger(__name__)
 
 
 class Gate:
-    """One exchange's gate. `stopping` is set when the process must end."""
+    """One exchange's gate. `stopping` is set when the process must end.
+
+    `resources`: the consent revisions of its authorisation; withdrawing one shuts the gate, whatever else is consented to.
+    """
 
     def __init__(
         self,
         query: Query,
+        resources: tuple[str, ...],
         cover: Cover,
         ledger: Ledger,
         view: RegistryView,
@@ -34,7 +38,7 @@ class Gate:
         clock: Clock,
         stopping: asyncio.Event,
     ) -> None:
-        self._query, self._cover = query, cover
+        self._query, self._resources, self._cover = query, resources, cover
         self._ledger, self._view, self._witness = ledger, view, witness
         self._clock, self._stopping = clock, stopping
 
@@ -56,7 +60,7 @@ class Gate:
     async def recheck(self) -> None:
         """Asks the ledger now. Raises: AccordError with the ledger's reason, or of kind UNAVAILABLE without an answer."""
         sent = self._clock.monotonic()
-        reason = await self._ledger.check(self._query)
+        reason = await self._ledger.check(self._query, self._resources)
         if reason is not None:
             raise AccordError(reason)
         self._cover = self._cover.renewed(sent)

@@ -11,17 +11,9 @@ from concurrent.futures import Executor
 from services.chassis.registry import RegistryView, Snapshot
 from services.errors import AccordError, Reason
 from services.exchange.clients import Ledger
-from services.exchange.domain.bundle import Checked
-from services.exchange.domain.exchange import (
-    Answer,
-    Authorization,
-    Case,
-    DocumentStatus,
-    EntryRef,
-    Recorded,
-    Sent,
-)
+from services.exchange.domain.exchange import Answer, Case, DocumentStatus, Ended, EntryRef, Recorded, Sent
 from services.exchange.domain.settlement import RegistryWord, Settled, assemble, check_recorded
+from services.exchange.intake import open_case
 from services.exchange.witness import Witness
 from services.formats.entry import Pin
 from services.formats.evidence import LeasedRecord
@@ -54,21 +46,22 @@ class Settler:
             await self._witness.see(note)
         return recorded, settled
 
-    async def answer(
-        self, case: Case, authorization: Authorization, sent: Sent, documents: tuple[Checked, ...]
-    ) -> Answer:
+    def reopen(self, token: str, sender: str) -> Case:
+        """The case of a manifest that `sender` sent to an earlier life. Raises: AccordError as `intake.open_case`."""
+        return open_case(token, sender, self._trust.trust_domain, self._view.current().services)
+
+    async def answer(self, case: Case, authorization: EntryRef, ended: Ended) -> Answer:
         """The answer to a delivered exchange: outcome recorded, evidence verified. Raises: AccordError as `record`."""
-        recorded, settled = await self.record(authorization.entry, case.exchange, sent)
+        recorded, settled = await self.record(authorization, case.exchange, ended.sent)
         word = _registry_word(await self._snapshot(settled.pin), case)
-        evidence = assemble(case, authorization, sent, recorded, word).to_bytes()
+        evidence = assemble(ended, recorded, word).to_bytes()
         await self._verify(evidence)
         sizes = [document.size for document in case.manifest.documents]
-        classes = [document.document_class for document in documents]
         return Answer(
             exchange=case.exchange,
             authorization_index=recorded.authorization.index,
             outcome_index=recorded.outcome.index,
-            documents=tuple(map(DocumentStatus, classes, sizes)),
+            documents=tuple(map(DocumentStatus, ended.classes, sizes)),
             evidence=evidence,
         )
 

@@ -21,8 +21,9 @@ from sqlmodel import Field, SQLModel
 from services.chassis.batch import Batcher
 from services.chassis.db import Database
 from services.errors import Reason
-from services.exchange.domain.exchange import Answer, Case, DocumentStatus, EntryRef
+from services.exchange.domain.exchange import Answer, Case, DocumentStatus, Ended, EntryRef, Sent
 from services.formats.canonical import dumps, loads
+from services.formats.entry import OutcomeResult
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class ExchangeRow(ExchangeTable, table=True):
     origin: str | None = None
     authorization: int | None = Field(default=None, sa_type=BigInteger)
     leaf: bytes | None = Field(default=None, sa_type=LargeBinary)
+    ended: bytes | None = Field(default=None, sa_type=LargeBinary)
     reason: str | None = None
     receipt: bytes | None = Field(default=None, sa_type=LargeBinary)
     evidence: bytes | None = Field(default=None, sa_type=LargeBinary)
@@ -95,11 +97,12 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """An exchange whose bytes may have left, and whose outcome this broker has not recorded."""
+    """An exchange whose bytes may have left, and whose answer this broker has not kept; `ended` if it kept that."""
 
     key: Key
     exchange: str
     authorization: EntryRef
+    ended: Ended | None
 
 
 class Store:
@@ -119,17 +122,24 @@ class Store:
         place = {"origin": authorization.origin, "authorization": authorization.index, "leaf": authorization.leaf}
         await self._set(key, state=State.SENDING, **place)
 
+    async def ended(self, key: Key, ended: Ended) -> None:
+        """Keeps how sending ended, until its answer or refusal is kept."""
+        await self._set(key, ended=_ended_bytes(ended))
+
     async def delivered(self, key: Key, answer: Answer) -> None:
         """Keeps the answer."""
-        await self._set(key, state=State.DELIVERED, receipt=_receipt(answer), evidence=answer.evidence)
+        await self._set(key, state=State.DELIVERED, ended=None, receipt=_receipt(answer), evidence=answer.evidence)
 
     async def refused(self, key: Key, reason: Reason) -> None:
         """Keeps the refusal."""
-        await self._set(key, state=State.REFUSED, reason=reason.value)
+        await self._set(key, state=State.REFUSED, ended=None, reason=reason.value)
 
     async def release(self, key: Key) -> None:
-        """Forgets a claim of which nothing was delivered, so that the same manifest may be tried again."""
-        statement = delete(_EXCHANGE).where(*_is(key))
+        """Forgets a claim of which nothing was delivered, so that the same manifest may be tried again.
+
+        What has an answer keeps it: a release whose commit was in doubt comes again, perhaps after the manifest did.
+        """
+        statement = delete(_EXCHANGE).where(*_is(key), _EXCHANGE.c.state.in_((State.CLAIMED, State.SENDING)))
         await self._do(lambda connection: connection.execute(statement) and None)
 
     async def recover(self) -> list[Unsettled]:
@@ -172,10 +182,7 @@ class Store:
         mine = _EXCHANGE.c.instance == self._instance
         connection.execute(delete(_EXCHANGE).where(mine, _EXCHANGE.c.state == State.CLAIMED))
         rows = connection.execute(select(_EXCHANGE).where(mine, _EXCHANGE.c.state == State.SENDING))
-        return [
-            Unsettled(Key(row.service, row.request_id), row.exchange, EntryRef(row.origin, row.authorization, row.leaf))
-            for row in rows
-        ]
+        return [_unsettled(row) for row in rows]
 
 
 def _is(key: Key) -> tuple[Any, Any]:
@@ -192,6 +199,23 @@ def _earlier(row: Row[Any]) -> Earlier:
     reason = Reason(row.reason) if row.reason else None
     answer = _answer(row.exchange, row.receipt, row.evidence) if row.receipt else None
     return Earlier(row.exchange, State(row.state), reason, answer)
+
+
+def _unsettled(row: Row[Any]) -> Unsettled:
+    place = EntryRef(row.origin, row.authorization, row.leaf)
+    return Unsettled(Key(row.service, row.request_id), row.exchange, place, row.ended and _ended(row.ended))
+
+
+def _ended_bytes(ended: Ended) -> bytes:
+    sent = ended.sent
+    told = [sent.result.value, sent.reason and sent.reason.value, sent.bytes_sent, sent.first_ms, sent.last_ms]
+    return dumps([ended.manifest, ended.permit, list(ended.classes), [*told, sent.manifest, sent.acknowledgement]])
+
+
+def _ended(kept: bytes) -> Ended:
+    manifest, permit, classes, (result, reason, *rest) = loads(kept)
+    sent = Sent(OutcomeResult(result), reason and Reason(reason), *rest)
+    return Ended(manifest, permit, tuple(classes), sent)
 
 
 def _receipt(answer: Answer) -> bytes:

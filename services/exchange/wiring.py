@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.chassis.admission import Admission
+from services.chassis.channel import PARTNERS
 from services.chassis.channels import Channels
 from services.chassis.clock import Clock
 from services.chassis.config import ConfigError
@@ -56,14 +57,14 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
     spool.prepare()
 
     stopping = asyncio.Event()
-    channels = Channels(settings.server.tls)
+    channels, partners = Channels(settings.server.tls), Channels(settings.server.tls, PARTNERS)
     registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
     ledger = Ledger(channels, settings.consent, settings.trust_domain)
     witness = Witness(ledger, store, trust)
     await witness.start()
     intake = Intake(spool, workers, clock, settings.limits, settings.rules)
-    carrier = Carrier(ledger, witness, view, channels, signer, trust, clock, workers, stopping)
+    carrier = Carrier(ledger, witness, view, partners, signer, trust, clock, workers, stopping)
     outcomes = Outcomes(Settler(ledger, witness, view, trust, workers), store, stopping)
     places = Admission(settings.max_in_flight)
     broker = Broker(settings.trust_domain, view, store, ledger, intake, carrier, outcomes, places, stopping)
@@ -76,6 +77,7 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
         await broker.close()
         for task in following:
             task.cancel()
+        await partners.close()
         await channels.close()
         workers.shutdown()
         writer.shutdown()

@@ -96,6 +96,8 @@ class Witness:
                 await self.look()
             except AccordError as error:
                 _log.warning("the ledger cannot be followed", extra={"fields": {"reason": error.reason.value}})
+            except Exception:  # whatever broke: a log that nobody follows could be rolled back unseen
+                _log.exception("following the ledger broke")
             await asyncio.sleep(FOLLOW_S if self._followed else RETRY_S)
 
     async def _require_consistent(self, old: Checkpoint, new: Checkpoint) -> None:

@@ -242,16 +242,55 @@ async def test_without_a_fresh_lease_nothing_is_taken(tmp_path: Path) -> None:
         await starting
 
 
+async def _stopped_before_its_outcome(one: Platform) -> Bundle:
+    """A bundle that the recipient acknowledged, and a broker that ended before the ledger took the outcome."""
+    one.ledger.failing["RecordOutcome"] = UNAVAILABLE
+    bundle = one.bundle(document())
+    sending = asyncio.create_task(failure(one.send(bundle)))
+    await until(lambda: one.ledger.outcomes)
+    await one.stop()
+    await sending
+    assert _state(one.folder) == "SENDING"
+    del one.ledger.failing["RecordOutcome"]
+    return bundle
+
+
+async def test_a_bundle_acknowledged_before_the_process_died_is_answered_by_the_next(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = await _stopped_before_its_outcome(one)
+        await one.start()
+        await until(lambda: _state(tmp_path) == "DELIVERED")
+        answer = await one.send(bundle)
+        verify(answer.evidence, one.trust)
+        assert [status.document_class for status in answer.receipt.documents] == ["10"]
+        assert (one.ledger.outcomes[-1].bytes_sent, len(one.ledger.log.entries)) == (len(document()), 2)
+        assert (len(one.kept), len(one.ledger.called("Authorize"))) == (1, 1)
+
+
+async def test_an_outcome_that_the_ledger_took_before_the_process_died_is_the_one_answered(tmp_path: Path) -> None:
+    async with platform(tmp_path) as one:
+        bundle = one.bundle(document())
+        with sqlite3.connect(tmp_path / "exchange.db", isolation_level=None) as database:
+            database.execute(
+                "CREATE TRIGGER no BEFORE UPDATE ON exchange WHEN NEW.state = 'DELIVERED' "
+                "BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+            sending = asyncio.create_task(failure(one.send(bundle)))
+            await until(lambda: len(one.ledger.log.entries) == 2)
+            await one.stop()
+            await sending
+            database.execute("DROP TRIGGER no")
+        await one.start()
+        await until(lambda: _state(tmp_path) == "DELIVERED")
+        verify((await one.send(bundle)).evidence, one.trust)
+        assert (len(one.ledger.log.entries), len(one.kept)) == (2, 1)
+
+
 async def test_what_was_being_sent_when_the_process_died_ends_unknown_and_is_not_sent_again(tmp_path: Path) -> None:
     async with platform(tmp_path) as one:
-        one.ledger.failing["RecordOutcome"] = UNAVAILABLE
-        bundle = one.bundle(document())
-        sending = asyncio.create_task(failure(one.send(bundle)))
-        await until(lambda: one.ledger.outcomes)
-        await one.stop()
-        await sending
-        assert _state(tmp_path) == "SENDING"
-        del one.ledger.failing["RecordOutcome"]
+        bundle = await _stopped_before_its_outcome(one)
+        with sqlite3.connect(tmp_path / "exchange.db") as database:
+            database.execute("UPDATE exchange SET ended = NULL")
         await one.start()
         await until(lambda: one.ledger.outcomes[-1].outcome == 4)
         await until(lambda: _state(tmp_path) == "REFUSED")

@@ -18,6 +18,7 @@ from services.formats.lease import Status
 from services.formats.manifest import open_broker_manifest
 from services.formats.trust import KeyRole
 from tests.support.exchanges import RECIPIENT, SENDER, Platform, StandIn, big_document, document, platform, until
+from tests.support.ledger_simulator import CONSENT
 from tests.support.running import Failure, failure
 
 Code = grpc.StatusCode
@@ -62,6 +63,18 @@ async def test_threat_20_a_revocation_cuts_a_transfer_that_is_under_way(tmp_path
         assert (seen.code, seen.reasons) == (Code.PERMISSION_DENIED, ["CONSENT_REVOKED"])
         assert (ended(one), recipient.seen.get("commit")) == ([FAILED], None)
         assert 0 < one.ledger.outcomes[0].bytes_sent < BIG
+
+
+async def test_threat_20_withdrawing_what_it_rests_on_cuts_a_transfer_though_another_consent_would_carry_it(
+    tmp_path: Path, recipient: StandIn
+) -> None:
+    async def revoke(one: Platform) -> None:
+        one.ledger.revoked.add(CONSENT)
+
+    async with platform(tmp_path, recipient) as one:
+        seen = await stalled(one, revoke)
+        assert (seen.code, seen.reasons) == (Code.PERMISSION_DENIED, ["CONSENT_REVOKED"])
+        assert (ended(one), recipient.seen.get("commit")) == ([FAILED], None)
 
 
 async def test_a_permit_that_ends_unrenewed_cuts_a_transfer(tmp_path: Path, recipient: StandIn) -> None:
@@ -214,6 +227,20 @@ async def test_threat_29_whatever_a_recipient_does_there_is_an_outcome_and_its_w
         assert (seen.code, seen.reasons) == (code, [reason])
         assert SECRET not in seen.message
         assert ended(one) == [outcome]
+
+
+async def test_an_unknown_end_that_the_ledger_has_swept_already_is_taken_for_the_same(tmp_path: Path) -> None:
+    async with platform(tmp_path, StandIn(dies_after_commit)) as one:
+
+        async def sweep(context: Any) -> None:
+            if len(ended(one)) == 1:
+                one.ledger.sweep(0, one.ledger.outcomes[0].exchange)
+
+        one.ledger.before["RecordOutcome"] = sweep
+        bundle = one.bundle(document())
+        seen = await failure(one.send(bundle))
+        assert (seen.reasons, ended(one), len(one.ledger.log.entries)) == (["RECIPIENT_UNREACHABLE"], [UNKNOWN], 2)
+        assert (await failure(one.send(bundle))).reasons == seen.reasons
 
 
 @pytest.mark.parametrize("lying", ["nothing", "permit", "other_documents", "other_exchange", "other_key"])

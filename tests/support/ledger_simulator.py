@@ -33,6 +33,7 @@ from services.tlog.tlog_proof import format_proof
 from services.tlog.tree import Coordinate, leaf_hash, merkle_root
 
 COUNTERPARTY_PATIENT = "b" * 32
+CONSENT = "consents/" + "c" * 32
 
 
 class Log:
@@ -78,7 +79,8 @@ async def _nothing(context: Any) -> None:
 
 @dataclass
 class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceServicer):
-    """`denial` and `check_denial` are the verdicts; `failing` maps a method to the status it fails with, `before` to what it
+    """`denial` and `check_denial` are the verdicts; `revoked` are consents that carry no Check which rests on them, while
+    another consent carries every other; `failing` maps a method to the status it fails with, `before` to what it
     awaits first; `calls` holds every request by method, failed ones included."""
 
     trust_domain: str
@@ -88,12 +90,14 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
     log: Log = field(init=False)
     denial: Reason | None = None
     check_denial: Reason | None = None
+    revoked: set[str] = field(default_factory=set)
     permit_life_s: int = 5
     permit_changes: dict[str, Any] = field(default_factory=dict)
     failing: dict[str, grpc.StatusCode] = field(default_factory=dict)
     before: dict[str, Callable[[Any], Awaitable[None]]] = field(default_factory=dict)
     calls: dict[str, list[Any]] = field(default_factory=dict)
     _outcomes: dict[bytes, int] = field(default_factory=dict)
+    _unknown: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log = Log(f"{self.trust_domain}/ledger/1/0")
@@ -115,7 +119,9 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
 
     async def Check(self, request: pb.CheckRequest, context: Any) -> pb.CheckResponse:  # noqa: N802
         await self._enter("Check", request, context)
-        return pb.CheckResponse(verdict=_verdict(self.check_denial))
+        rests_on = {revision.partition("/revisions/")[0] for revision in request.resources}
+        denial = Reason.CONSENT_REVOKED if rests_on & self.revoked else self.check_denial
+        return pb.CheckResponse(verdict=_verdict(denial))
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:  # noqa: N802
         await self._enter("Authorize", request, context)
@@ -132,7 +138,7 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
         if self.denial is not None:
             reference = self._append(EntryType.EXCHANGE_DENIED, body, reason=self.denial, **decision)
             return pb.AuthorizeResponse(verdict=_verdict(self.denial), entry=reference)
-        decision |= {"resources": ("consents/" + "c" * 32 + "/revisions/1",), "basis": "consent"}
+        decision |= {"resources": (f"{CONSENT}/revisions/1",), "basis": "consent"}
         reference = self._append(EntryType.EXCHANGE_AUTHORIZED, body, until_ms=until_s * 1000, attempt=1, **decision)
         salt = os.urandom(32)
         permit: dict[str, Any] = {
@@ -155,6 +161,7 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
             permit=Permit(**(permit | self.permit_changes)).sign(self.permit_key),
             counterparty_patient=COUNTERPARTY_PATIENT,
             counterparty_salt=salt,
+            resources=decision["resources"],
         )
 
     async def RecordOutcome(  # noqa: N802
@@ -162,18 +169,19 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
     ) -> pb.RecordOutcomeResponse:
         await self._enter("RecordOutcome", request, context)
         key = request.SerializeToString(deterministic=True)
+        authorization = request.authorization.index
+        if request.outcome == pb.OUTCOME_UNKNOWN and authorization in self._unknown:
+            self._outcomes[key] = self._unknown[authorization]
         if key not in self._outcomes:
             body = {
                 "acknowledgement_sha256": request.acknowledgement_sha256,
                 "manifest_sha256": request.manifest_sha256,
             }
             result = OutcomeResult(pb.Outcome.Name(request.outcome).removeprefix("OUTCOME_"))
-            outcome = Outcome(request.authorization.index, result, request.bytes_sent)
-            self._outcomes[key] = self._append(
-                EntryType.EXCHANGE_OUTCOME, body, exchange=request.exchange, outcome=outcome
-            ).index
+            outcome = Outcome(authorization, result, request.bytes_sent)
+            self._outcomes[key] = self._append_outcome(body, request.exchange, outcome)
         return pb.RecordOutcomeResponse(
-            authorization=self.log.proven(request.authorization.index), outcome=self.log.proven(self._outcomes[key])
+            authorization=self.log.proven(authorization), outcome=self.log.proven(self._outcomes[key])
         )
 
     async def RecordRefusal(  # noqa: N802
@@ -204,6 +212,16 @@ class LedgerSimulator(pb_grpc.DecisionServiceServicer, audit_grpc.AuditServiceSe
         await self.before.get(method, _nothing)(context)
         if method in self.failing:
             await context.abort(self.failing[method], "simulated")
+
+    def sweep(self, authorization: int, exchange: str) -> None:
+        """Records UNKNOWN for an authorisation that has no outcome yet."""
+        self._append_outcome({}, exchange, Outcome(authorization, OutcomeResult.UNKNOWN, 0))
+
+    def _append_outcome(self, body: dict[str, Any], exchange: str, outcome: Outcome) -> int:
+        index = self._append(EntryType.EXCHANGE_OUTCOME, body, exchange=exchange, outcome=outcome).index
+        if outcome.result is OutcomeResult.UNKNOWN:
+            self._unknown[outcome.authorization] = index
+        return index
 
     def _append(self, kind: EntryType, body: dict[str, Any], **clear: Any) -> ledger_pb2.EntryRef:
         salt, opened = os.urandom(32), dumps(body)

@@ -56,12 +56,16 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """The ledger's leave: its entry, the permit token, the patient by the recipient's pseudonym, and the permit's salt."""
+    """The ledger's leave: its entry, the permit token, the patient by the recipient's pseudonym, and the permit's salt.
+
+    `resources`: the consent revisions it rests on.
+    """
 
     entry: EntryRef
     permit: str = field(repr=False)
     patient: str = field(repr=False)
     salt: bytes = field(repr=False)
+    resources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,16 @@ class Sent:
     last_ms: int | None = None
     manifest: str = field(default="", repr=False)
     acknowledgement: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How sending ended, with all that an answer rests on: manifest and permit as tokens, each document's class."""
+
+    manifest: str = field(repr=False)
+    permit: str = field(repr=False)
+    classes: tuple[str, ...]
+    sent: Sent
 
 
 @dataclass(frozen=True, slots=True)

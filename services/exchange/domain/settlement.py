@@ -6,10 +6,10 @@ checkpoints continue those seen before.
 
 from dataclasses import dataclass
 
-from services.exchange.domain.exchange import Authorization, Case, EntryRef, Proven, Recorded, Sent
+from services.exchange.domain.exchange import Case, Ended, EntryRef, Proven, Recorded, Sent
 from services.formats.acknowledgement import open_acknowledgement
 from services.formats.canonical import FormatError
-from services.formats.entry import Entry, EntryType, Pin, parse_entry, sha256_hex
+from services.formats.entry import Entry, EntryType, OutcomeResult, Pin, parse_entry, sha256_hex
 from services.formats.evidence import Evidence, LeasedRecord
 from services.formats.lease import ServiceRecord
 from services.formats.trust import Trust
@@ -58,21 +58,21 @@ def check_recorded(recorded: Recorded, authorization: EntryRef, exchange: str, s
     outcome = entry.outcome
     if entry.type is not EntryType.EXCHANGE_OUTCOME or outcome is None or entry.exchange != exchange:
         raise FormatError("the ledger proves no outcome of this exchange")
-    told = (authorization.index, sent.result, sent.bytes_sent)
-    if (outcome.authorization, outcome.result, outcome.bytes_sent) != told:
+    told = (authorization.index, sent.result)
+    # Of two UNKNOWN the ledger keeps the first, whose bytes are as unknown as its end.
+    same_bytes = sent.result is OutcomeResult.UNKNOWN or outcome.bytes_sent == sent.bytes_sent
+    if (outcome.authorization, outcome.result) != told or not same_bytes:
         raise FormatError("the ledger recorded another outcome")
     return Settled(entry.registry, tuple(dict.fromkeys((first_note, last_note))))
 
 
-def assemble(
-    case: Case, authorization: Authorization, sent: Sent, recorded: Recorded, registry: RegistryWord
-) -> Evidence:
+def assemble(ended: Ended, recorded: Recorded, registry: RegistryWord) -> Evidence:
     """The evidence of a delivered exchange, nothing of it verified yet (`formats.verify`)."""
     return Evidence(
-        manifest=case.token,
-        permit=authorization.permit,
-        broker_manifest=sent.manifest,
-        acknowledgement=sent.acknowledgement,
+        manifest=ended.manifest,
+        permit=ended.permit,
+        broker_manifest=ended.sent.manifest,
+        acknowledgement=ended.sent.acknowledgement,
         authorization=recorded.authorization.logged,
         outcome=recorded.outcome.logged,
         lease=registry.lease,

@@ -327,3 +327,21 @@ async def test_each_request_takes_the_channel_that_is_current_then_so_that_a_ren
     await view.poll()
     assert view.fresh()
     await dead.close()
+
+
+async def test_following_survives_whatever_breaks(
+    registry: LeaseSimulator, channel: grpc.aio.Channel, clock: TwoClocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: list[Exception] = [OSError("no file"), AccordError(Reason.STORAGE_UNAVAILABLE), KeyError("another")]
+
+    def channel_now() -> grpc.aio.Channel:
+        if broken:
+            raise broken.pop()
+        return channel
+
+    view = RegistryView(channel_now, registry.trust(), clock, backoff_s=(0.01, 0.02))
+    following = asyncio.create_task(view.follow())
+    await view.wait_ready(10)
+    assert (broken, view.fresh()) == ([], True)
+    assert [bool(line.exc_info) for line in caplog.records] == [True, False, True]
+    following.cancel()

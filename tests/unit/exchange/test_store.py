@@ -8,8 +8,9 @@ import pytest
 
 from services.chassis.db import Database
 from services.errors import Reason
-from services.exchange.domain.exchange import Answer, DocumentStatus, EntryRef
+from services.exchange.domain.exchange import Answer, DocumentStatus, Ended, EntryRef, Sent
 from services.exchange.store import METADATA, Earlier, Key, State, Store, Unsettled
+from services.formats.entry import OutcomeResult
 
 KEY, EXCHANGE = Key("services/lumen", "j" * 22), "e" * 64
 ENTRY = EntryRef("mes.example/ledger/1/0", 2**40, b"l" * 32)
@@ -64,10 +65,25 @@ async def test_recovery_forgets_claims_names_what_was_being_sent_and_leaves_othe
         await store.claim(key, EXCHANGE)
     await one.sending(KEY, ENTRY)
     await one.refused(answered, Reason.CONSENT_MISSING)
-    assert await one.recover() == [Unsettled(KEY, EXCHANGE, ENTRY)]
+    assert await one.recover() == [Unsettled(KEY, EXCHANGE, ENTRY, None)]
     assert await one.claim(claimed, EXCHANGE) is None
     assert (await one.claim(answered, EXCHANGE)) is not None
     assert (await one.claim(other, EXCHANGE)) is not None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Sent(OutcomeResult.DELIVERED, None, 2**40, 1_800_000_000_000, 1_800_000_000_001, "m.m.m", "a.é.\n"),
+        Sent(OutcomeResult.FAILED, Reason.CONSENT_REVOKED, 0, None, None, "m.m.m"),
+    ],
+)
+async def test_recovery_tells_how_sending_ended(store: Store, sent: Sent) -> None:
+    ended = Ended("t.t.t", "p.p.p", ("10", "42"), sent)
+    await store.claim(KEY, EXCHANGE)
+    await store.sending(KEY, ENTRY)
+    await store.ended(KEY, ended)
+    assert await store.recover() == [Unsettled(KEY, EXCHANGE, ENTRY, ended)]
 
 
 async def test_the_last_checkpoint_kept_of_a_log_is_the_one_read(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The witness: the highest checkpoint of each log is kept, and a ledger that contradicts it is believed no more."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from services.exchange.store import METADATA, Store
 from services.exchange.witness import Witness
 from services.formats.trust import Trust
 from services.tlog.proof import consistency_proof
+from tests.support.exchanges import until
 from tests.support.ledger_simulator import Log
 
 ORIGIN = "mes.example/ledger/1/0"
@@ -24,12 +26,15 @@ class Ledger:
         self.log = Log(ORIGIN)
         self.down = False
         self.shown = True
+        self.broken: list[Exception] = []
 
     def grow(self, count: int, what: str = "entry") -> None:
         for _ in range(count):
             self.log.append(f"{what} {len(self.log.entries)}".encode(), b"", b"")
 
     async def checkpoints(self) -> list[str]:
+        if self.broken:
+            raise self.broken.pop()
         return [self.log.note()] if self.shown else []
 
     async def consistency(self, origin: str, old: int, new: int) -> list[bytes] | None:
@@ -178,3 +183,13 @@ async def test_a_checkpoint_of_a_log_or_key_that_trust_does_not_list_is_not_beli
     for note in (Log(ORIGIN).note(), Log("mes.example/ledger/2/0").note(), "nonsense"):
         assert await refused(witness.see(note)) is Reason.LEDGER_UNAVAILABLE
     assert witness.sizes() == {}
+
+
+async def test_following_survives_whatever_breaks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.exchange.witness.RETRY_S", 0.01)
+    site.ledger.broken = [OSError("no file"), KeyError("another")]
+    witness = await site.witness()
+    following = asyncio.create_task(witness.follow())
+    await until(lambda: required(witness) is None)
+    assert site.ledger.broken == []
+    following.cancel()
