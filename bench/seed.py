@@ -1,8 +1,9 @@
 """The seeded ledger: every patient with an open profile, paired and consenting with a sender and a recipient.
 
 Guarantees that rows and log are what the consent process itself would have written: they come from its own handlers, under
-its own lock, many patients a transaction, with the lease of a real registry. A folder that was seeded with the same
-parameters and tables is used again; the measured process gets a copy of the database, so all runs start from one state.
+its own lock, many patients a transaction (`newcomers`), with the lease of a real registry. A folder that was seeded with
+the same parameters and tables is used again; the measured process gets a copy of the database, so all runs start from one
+state.
 """
 
 import hashlib
@@ -15,10 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
+from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
+from bench.newcomers import Newcomers
 from services.chassis.channel import open_channel
 from services.chassis.clock import SystemClock
 from services.chassis.db import Database
@@ -45,7 +49,7 @@ from services.tlog.note import NoteSigner
 
 FORMAT = 1
 """Changes when what is seeded changes."""
-BATCH = 500
+BATCH = 1000
 DAYS = 1000
 SENDER, RECIPIENT = "bench-sender", "bench-recipient"
 EVERYTHING = Scope(frozenset(CATEGORIES), frozenset(Direction), frozenset(Purpose))
@@ -133,8 +137,7 @@ class _Seeder:
             for first in range(0, patients, BATCH):
                 numbers = range(first, min(first + BATCH, patients))
                 with self._log.locked(self._snapshot) as locked:
-                    lines = [self._line(locked, number) for number in numbers]
-                file.writelines(lines)
+                    file.writelines(self._batch(locked, numbers))
                 self._advance(len(numbers))
         self._log.verify()
         self._database.close()
@@ -146,6 +149,15 @@ class _Seeder:
         }
         (self._stack.folder / "seed.json").write_text(json.dumps(marker))
         return seconds
+
+    def _batch(self, locked: Locked, numbers: range) -> list[str]:
+        connection = locked.connection
+        newcomers = Newcomers(connection)
+        locked.connection = cast(Connection, newcomers)
+        lines = [self._line(locked, number) for number in numbers]
+        newcomers.flush()
+        locked.connection = connection
+        return lines
 
     def _line(self, locked: Locked, number: int) -> str:
         ins = Ins(INS_NIR_TEST, matricule(number))
