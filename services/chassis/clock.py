@@ -1,17 +1,10 @@
 """Time, passed in: a wall clock for what is recorded, a monotonic one for what is measured.
 
-Guarantees one text form for an instant, RFC 3339 in UTC with milliseconds. Leaves to the ledger what to do when the wall
-clock is behind it.
+Leaves the text of an instant to `formats.times`, and to the ledger what to do when the wall clock is behind it.
 """
 
-import re
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z", re.ASCII)
 
 
 class Clock(Protocol):
@@ -34,16 +27,3 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that only grow, from an arbitrary start."""
         return time.monotonic()
-
-
-def rfc3339(ms: int) -> str:
-    """An instant in milliseconds since 1970 as `2026-11-23T14:15:28.123Z` (RFC 3339 §5.6)."""
-    instant = _EPOCH + ms * _MILLISECOND
-    return instant.strftime(f"{instant.year:04d}-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
-
-
-def parse_rfc3339(text: str) -> int:
-    """The inverse of `rfc3339`, and of nothing else: one form only, UTC. Raises: ValueError."""
-    if not _RFC3339.fullmatch(text):
-        raise ValueError("not an RFC 3339 instant in UTC with milliseconds")
-    return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND

@@ -4,7 +4,6 @@ Guarantees that a key file others can read is refused, that a signing key is Ed2
 Signing keys are PKCS#8 PEM; secrets are 64 hexadecimal digits. Another backend (PKCS#11, a KMS) is another `Signer`.
 """
 
-import os
 import stat
 from pathlib import Path
 
@@ -50,14 +49,6 @@ def load_secret(path: Path) -> bytes:
 def derive(secret: bytes, label: str) -> bytes:
     """A 32-byte key of its own for `label` (HKDF-SHA-256, RFC 5869)."""
     return HKDF(SHA256(), 32, salt=None, info=label.encode()).derive(secret)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a new file that only its owner may read. Raises: FileExistsError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
 
 
 def _read_private(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from opentelemetry import trace
 
-from services.chassis.clock import rfc3339
+from services.formats.times import text_of
 
 _OURS = ("services", "__main__")
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line."""
         line: dict[str, object] = {
-            "time": rfc3339(int(record.created * 1000)),
+            "time": text_of(int(record.created * 1000)),
             "level": record.levelname,
             "service": self._service,
             "logger": record.name,

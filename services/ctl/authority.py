@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 
 from services.chassis.identity import Identity
-from services.chassis.keys import write_private
 from services.ctl import keys, pki
-from services.ctl.private_files import PkiError
+from services.ctl.private_files import PkiError, write_private
 
 console = Console(soft_wrap=True)
 pki_app = typer.Typer(no_args_is_help=True, help="A local certificate authority for mTLS.")
@@ -44,7 +43,7 @@ def init(
             write_private(folder / f"{name}.key", pki.private_pem(key))
             (folder / f"{name}.crt").write_bytes(leaf)
             console.print(f"{folder}/{name}.crt  {identity.uri}  {hours} h")
-    except (PkiError, FileExistsError) as error:
+    except PkiError as error:
         raise typer.BadParameter(str(error), param_hint="--folder") from None
 
 

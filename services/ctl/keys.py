@@ -6,7 +6,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.chassis.keys import load_ed25519, load_signer, write_private
+from services.chassis.keys import load_ed25519, load_signer
+from services.ctl.private_files import write_private
 from services.formats.trust import DatedKey, KeyRole, Trust
 from services.tlog.note import Verifier
 
@@ -25,7 +26,7 @@ def init_keys(folder: Path) -> None:
 
 
 def write_signing_key(path: Path) -> None:
-    """A new Ed25519 key as PKCS#8 PEM, for its owner alone. Raises: FileExistsError."""
+    """A new Ed25519 key as PKCS#8 PEM, for its owner alone. Raises: PkiError if there is one."""
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,6 +1,6 @@
 """Files that are written once: whole or not at all, never over another, private keys readable by their owner only.
 
-Guarantees that a crash leaves at worst a temporary file beside. Leaves what is written to `pki`.
+Guarantees that a crash leaves at worst a temporary file beside. Makes the folder. Leaves what is written to its callers.
 """
 
 import os
@@ -18,6 +18,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 def write_once(path: Path, content: bytes, mode: int) -> None:
     """Write beside, then link: unlike a rename, a link replaces no file. Raises: PkiError if the path exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

@@ -18,9 +18,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.identity import Identity
-from services.chassis.keys import write_private
 from services.chassis.tls import TlsFiles
 from services.ctl import keys, pki, settings
+from services.ctl.private_files import write_private
 from services.formats.trust import Trust
 
 ROOT = Path(__file__).parents[2]

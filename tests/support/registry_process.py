@@ -12,7 +12,8 @@ import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from services.chassis.channel import open_channel
-from services.chassis.keys import load_signer, write_private
+from services.chassis.keys import load_signer
+from services.ctl.private_files import write_private
 from services.formats.jwk import LocalSigner
 from services.formats.trust import DatedKey, KeyRole, Trust
 from tests.support.certificates import Site
