@@ -104,10 +104,16 @@ class Opened:
     unknown: int
 
 
-class _Signature(NamedTuple):
+class SignatureLine(NamedTuple):
+    """A signature as a note carries it: whose it claims to be, and the bytes that only this type of key understands."""
+
     name: str
     key_id: bytes
     signature: bytes
+
+    def text(self) -> str:
+        """The line, its newline included (§ Signatures)."""
+        return f"{_MARK} {self.name} {encode_base64(self.key_id + self.signature)}\n"
 
 
 def sign_note(text: str, *signers: NoteSigner) -> str:
@@ -130,7 +136,7 @@ def open_note(note: str | bytes, verifiers: Iterable[Verifier]) -> Opened:
     Specification: C2SP signed-note § Format, § Signatures. A line by a given key must verify each time it occurs.
     Raises: NoteError for a malformed note, a failed signature by a given key, or no signature by any of them.
     """
-    text, signatures = _parse(note)
+    text, signatures = parse_note(note)
     known = _index(verifiers)
     by_known = [(known[name, key], signature) for name, key, signature in signatures if (name, key) in known]
     if not by_known:
@@ -141,24 +147,11 @@ def open_note(note: str | bytes, verifiers: Iterable[Verifier]) -> Opened:
     return Opened(text, tuple(verified), len(signatures) - len(by_known))
 
 
-def _signature_line(signer: NoteSigner, message: bytes) -> str:
-    verifier = signer.verifier
-    signature = signer.sign(message)
-    if len(signature) != _SIGNATURE_SIZE:
-        raise NoteError(f"an Ed25519 signature is {_SIGNATURE_SIZE} bytes long")
-    return f"{_MARK} {verifier.name} {encode_base64(verifier.key_id + signature)}\n"
+def parse_note(note: str | bytes) -> tuple[str, list[SignatureLine]]:
+    """A note's text, and its signatures as they are written: nothing is verified, so nothing is yet believed.
 
-
-def _index(verifiers: Iterable[Verifier]) -> dict[tuple[str, bytes], Verifier]:
-    index: dict[tuple[str, bytes], Verifier] = {}
-    for verifier in verifiers:
-        # Four bytes collide easily on purpose; a guess between two keys would let one speak for the other.
-        if index.setdefault((verifier.name, verifier.key_id), verifier) != verifier:
-            raise NoteError(f"two known keys of {verifier.name} share an id")
-    return index
-
-
-def _parse(note: str | bytes) -> tuple[str, list[_Signature]]:
+    Raises: NoteError for a malformed note (§ Format).
+    """
     raw = note if isinstance(note, bytes) else _encode(note)
     _check_size(raw)
     try:
@@ -175,7 +168,24 @@ def _parse(note: str | bytes) -> tuple[str, list[_Signature]]:
     return body + "\n", [_parse_signature(line) for line in lines]
 
 
-def _parse_signature(line: str) -> _Signature:
+def _signature_line(signer: NoteSigner, message: bytes) -> str:
+    verifier = signer.verifier
+    signature = signer.sign(message)
+    if len(signature) != _SIGNATURE_SIZE:
+        raise NoteError(f"an Ed25519 signature is {_SIGNATURE_SIZE} bytes long")
+    return SignatureLine(verifier.name, verifier.key_id, signature).text()
+
+
+def _index(verifiers: Iterable[Verifier]) -> dict[tuple[str, bytes], Verifier]:
+    index: dict[tuple[str, bytes], Verifier] = {}
+    for verifier in verifiers:
+        # Four bytes collide easily on purpose; a guess between two keys would let one speak for the other.
+        if index.setdefault((verifier.name, verifier.key_id), verifier) != verifier:
+            raise NoteError(f"two known keys of {verifier.name} share an id")
+    return index
+
+
+def _parse_signature(line: str) -> SignatureLine:
     parts = line.split(" ")
     if len(parts) != 3 or parts[0] != _MARK:
         raise NoteError("a signature line is an em dash, a key name and base64")
@@ -183,7 +193,7 @@ def _parse_signature(line: str) -> _Signature:
     _check_name(name)
     if len(data) <= _KEY_ID_SIZE:
         raise NoteError("a signature line holds a key id and a signature")
-    return _Signature(name, data[:_KEY_ID_SIZE], data[_KEY_ID_SIZE:])
+    return SignatureLine(name, data[:_KEY_ID_SIZE], data[_KEY_ID_SIZE:])
 
 
 def _check_size(raw: bytes) -> None:
