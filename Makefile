@@ -6,7 +6,7 @@ RUN := $(UV) run --frozen
 DOCS ?= examples/documents
 PROTOS := $(shell find protos -name '*.proto' | sort)
 
-.PHONY: setup run up test check bench proto lint clean
+.PHONY: setup run up test check mutants bench proto lint kills races clean
 
 setup: .venv/.ready
 
@@ -43,6 +43,9 @@ lint: setup
 	@git diff --exit-code --stat -- services/gen && test -z "$$(git status --porcelain -- services/gen)" \
 	  || { echo "services/gen differs from protos/: commit what make proto wrote"; exit 1; }
 
+mutants: setup ## Whether the unit tests notice each small change of the decision's rules: at least 95 %
+	@$(RUN) python -m tests.mutants
+
 proto: setup ## Regenerates services/gen from protos/
 	@rm -rf services/gen && mkdir -p services/gen
 	@$(RUN) python -m grpc_tools.protoc -I protos --python_out=services/gen --grpc_python_out=services/gen \
@@ -50,6 +53,12 @@ proto: setup ## Regenerates services/gen from protos/
 
 bench: setup ## Measures ratios against a bare echo and a bare relay; table and var/bench/*.json
 	@$(RUN) python -m bench
+
+kills: setup ## Kills a writing ledger a thousand times: nothing acknowledged may be lost
+	@PYTHONPATH=.:services/gen $(RUN) python -m tests.durability.kills --kills 1000
+
+races: setup ## A hundred thousand interleavings on each database: no authorisation may follow a withdrawal
+	@PYTHONPATH=.:services/gen $(RUN) python -m tests.races --interleavings 100000
 
 clean:
 	rm -rf .venv .venv-uv var dist

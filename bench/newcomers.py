@@ -5,12 +5,14 @@ inserted, row for row, in one statement a table. Leaves any other statement unan
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from services.consent import locked, store
-from services.consent.domain.decision import ProfileStatus
+from services.consent import locked
+from services.consent.domain.lifecycle import ProfileStatus
+from services.consent.store import consents, patients
 
 
 class Newcomers:
@@ -20,12 +22,14 @@ class Newcomers:
         self._connection = connection
         self._rows: dict[Any, list[dict[str, Any]]] = {}
         self._subjects: dict[tuple[int, str], str] = {}
+        profile = SimpleNamespace(status=ProfileStatus.ACTIVE.value, opens_ms=None, majority_ms=None)
         self._reads: Mapping[Any, Callable[[Mapping[str, Any]], Any]] = {
-            store._FIND_PATIENT: lambda _: None,
-            store._PROFILE_STATUS: lambda _: ProfileStatus.OPEN.value,
-            store._FIND_SUBJECT: lambda values: self._subjects.get((values["patient"], values["service"])),
-            store._FIND_REQUEST: lambda _: None,
-            store._COUNT_CONSENTS: lambda _: 0,
+            patients._FIND_PATIENT: lambda _: None,
+            patients._FIND_ALIAS: lambda _: None,
+            patients._READ_PROFILE: lambda _: profile,
+            patients._FIND_SUBJECT: lambda values: self._subjects.get((values["patient"], values["service"])),
+            consents._FIND_REQUEST: lambda _: None,
+            consents._COUNT_CONSENTS: lambda _: 0,
             locked._FIND_KEYS: lambda _: None,
         }
 
@@ -35,7 +39,7 @@ class Newcomers:
             return _Answer(self._reads[statement](values))
         rows = values if isinstance(values, list) else [values]
         self._rows.setdefault(statement, []).extend(rows)
-        if statement is store._ADD_PAIRING:
+        if statement is patients._ADD_PAIRING:
             self._subjects |= {(row["patient"], row["service"]): row["subject"] for row in rows}
         return _Answer(None)
 

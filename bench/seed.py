@@ -13,7 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -27,13 +27,14 @@ from services.chassis.channel import open_channel
 from services.chassis.clock import SystemClock
 from services.chassis.db import Database
 from services.chassis.identity import Identity
-from services.chassis.keys import derive, load_ed25519, load_secret
+from services.chassis.keys import derive, load_ed25519, load_secret, load_signer
 from services.chassis.registry import RegistryView, Snapshot
-from services.consent.consents import ConsentHandlers
-from services.consent.convert import Convert
+from services.consent.convert.names import Names
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
+from services.consent.handlers import build_handlers
 from services.consent.locked import Locked
+from services.consent.migrations.start import prepare
 from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
@@ -41,13 +42,14 @@ from services.ctl import keys
 from services.ctl.partners import Partner
 from services.ctl.people import CATEGORIES, NOTICE, People, service
 from services.ctl.stack import Stack
+from services.formats.assertion import Act, GrantAssertion
 from services.formats.entry import sha256_hex
 from services.formats.rights import Direction, Purpose, Scope
 from services.nomenclature.ins import Ins
 from services.nomenclature.oids import INS_NIR_TEST
 from services.tlog.note import NoteSigner
 
-FORMAT = 1
+FORMAT = 2
 """Changes when what is seeded changes."""
 BATCH = 1000
 DAYS = 1000
@@ -119,12 +121,12 @@ class _Seeder:
         master = load_secret(stack.folder / "keys" / keys.MASTER)
         vault = Vault(partial(derive, master), os.urandom)
         identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
-        self._convert = Convert(identifiers, allow_test_ins=True)
-        self._handlers = ConsentHandlers(vault, identifiers, secrets.randbits)
-        self._identifiers = identifiers
+        self._names = Names(identifiers, allow_test_ins=True)
+        self._handlers = build_handlers(vault, identifiers, secrets.randbits)
+        self._portal = load_signer(stack.folder / "keys" / keys.PORTAL)
         self._file = stack.folder / "seeded.db"
         self._database = Database(f"sqlite:///{self._file.resolve()}")
-        self._database.create(metadata)
+        prepare(self._database)
         key = load_ed25519(stack.folder / "keys" / keys.LOG)
         signer = NoteSigner(f"{stack.trust_domain}/ledger/1/0", key.sign, key.public_key().public_bytes_raw())
         self._log = ShardLog(0, self._database, signer, vault, SystemClock(), os.urandom, 1000)
@@ -152,6 +154,7 @@ class _Seeder:
 
     def _batch(self, locked: Locked, numbers: range) -> list[str]:
         connection = locked.connection
+        locked.lease()  # what the shard observes of the register is no newcomer's
         newcomers = Newcomers(connection)
         locked.connection = cast(Connection, newcomers)
         lines = [self._line(locked, number) for number in numbers]
@@ -161,17 +164,19 @@ class _Seeder:
 
     def _line(self, locked: Locked, number: int) -> str:
         ins = Ins(INS_NIR_TEST, matricule(number))
-        address = self._handlers.open_profile(locked, c.OpenProfile(ins))
+        profile = cast(c.Profile, self._handlers.profiles.open_profile(locked, c.OpenProfile(ins)))
+        address = profile.address
         for name in (SENDER, RECIPIENT):
-            self._handlers.pair(locked, c.Pair(address, f"services/{name}"))
-        granted, _ = (self._handlers.grant(locked, self._grant(locked, address, name)) for name in (SENDER, RECIPIENT))
-        pseudonym = self._convert.pseudonym(f"services/{SENDER}", address)
-        consent = self._convert.consent_message(granted).name
-        return f"{pseudonym} {ins.matricule} {self._convert.profile_name(address)} {consent}\n"
+            self._handlers.profiles.pair(locked, c.Pair(address, f"services/{name}"))
+        grants = (self._grant(locked, address, name) for name in (SENDER, RECIPIENT))
+        granted, _ = (self._handlers.consents.grant(locked, item) for item in grants)
+        pseudonym = self._names.pseudonym(f"services/{SENDER}", address)
+        consent = self._names.consent_name(granted.shard, granted.consent)
+        return f"{pseudonym} {ins.matricule} {self._names.profile_name(address)} {consent}\n"
 
     def _grant(self, locked: Locked, address: c.Address, name: str) -> c.Grant:
         request = secrets.token_hex(8)
-        return c.Grant(
+        item = c.Grant(
             address=address,
             service=f"services/{name}",
             scope=EVERYTHING,
@@ -182,6 +187,23 @@ class _Seeder:
             request_id=request,
             digest=sha256_hex(request),
         )
+        return replace(item, assertion=self._asserted(item, locked.now_ms))
+
+    def _asserted(self, item: c.Grant, now_ms: int) -> c.Assertion:
+        said = GrantAssertion(
+            issuer=self._stack.trust_domain,
+            jti=item.request_id,
+            issued_s=now_ms // 1000,
+            act=Act.GRANT,
+            service=item.service,
+            scope=item.scope,
+            end_ms=item.end_ms,
+            notice_sha256=item.notice_sha256,
+            role=item.actor.role,
+            authentication=item.actor.authentication,
+            profile=self._names.profile_name(item.address),
+        )
+        return c.Assertion(said.sign(self._portal), self._portal.verify_key.kid)
 
 
 def _parameters(patients: int) -> dict[str, object]:

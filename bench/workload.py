@@ -27,7 +27,7 @@ _QUERY = decision_service_pb2.Query(
     categories=["class:10"],
 )
 PERMITTED = decision_service_pb2.CheckResponse(verdict=decision_service_pb2.Verdict(permitted=True)).SerializeToString()
-"""How both answers begin, and Check's ends, when the exchange is permitted."""
+"""How both answers begin when the exchange is permitted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,14 +36,19 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     STATE_CONFLICT = "STATE_CONFLICT"
     ETAG_MISMATCH = "ETAG_MISMATCH"
+    REQUEST_EXPIRED = "REQUEST_EXPIRED"
+    NOT_YET_CONSISTENT = "NOT_YET_CONSISTENT"
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
     # The caller
     IDENTITY_INVALID = "IDENTITY_INVALID"
     RPC_NOT_ALLOWED = "RPC_NOT_ALLOWED"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    ASSERTION_INVALID = "ASSERTION_INVALID"
     # The decision
     NOT_PERMITTED = "NOT_PERMITTED"
     PROFILE_NOT_OPEN = "PROFILE_NOT_OPEN"
+    PROFILE_SUSPENDED = "PROFILE_SUSPENDED"
+    BASIS_NOT_ALLOWED = "BASIS_NOT_ALLOWED"
     SERVICE_NOT_REFERENCED = "SERVICE_NOT_REFERENCED"
     SERVICE_SUSPENDED = "SERVICE_SUSPENDED"
     CONVENTION_NOT_IN_FORCE = "CONVENTION_NOT_IN_FORCE"
@@ -52,9 +57,16 @@ class Reason(StrEnum):
     CONSENT_NOT_YET_VALID = "CONSENT_NOT_YET_VALID"
     CONSENT_EXPIRED = "CONSENT_EXPIRED"
     CONSENT_REVOKED = "CONSENT_REVOKED"
+    CONSENT_SUSPENDED = "CONSENT_SUSPENDED"
+    CONSENT_ENDED = "CONSENT_ENDED"
+    EXPLICITLY_DENIED = "EXPLICITLY_DENIED"
     DIRECTION_NOT_GRANTED = "DIRECTION_NOT_GRANTED"
     PURPOSE_NOT_GRANTED = "PURPOSE_NOT_GRANTED"
     CATEGORY_NOT_GRANTED = "CATEGORY_NOT_GRANTED"
+    DATA_EXCLUDED = "DATA_EXCLUDED"
+    LABEL_EXCLUDED = "LABEL_EXCLUDED"
+    DATA_PERIOD_NOT_GRANTED = "DATA_PERIOD_NOT_GRANTED"
+    QUOTA_EXHAUSTED = "QUOTA_EXHAUSTED"
     RECIPIENT_NOT_PERMITTED = "RECIPIENT_NOT_PERMITTED"
     INS_NOT_ALLOWED = "INS_NOT_ALLOWED"
     # The document
@@ -113,12 +125,17 @@ MEANINGS: dict[Reason, Meaning] = {
     R.REQUEST_ID_REUSED: _m(K.EXISTS, "This request id was used with another body.", "Cet identifiant de requête a servi pour un autre contenu.", "Draw a new request id."),
     R.STATE_CONFLICT: _m(K.PRECONDITION, "The resource's state does not allow this.", "L'état de la ressource ne le permet pas.", "Read the resource again."),
     R.ETAG_MISMATCH: _m(K.ABORTED, "The resource changed meanwhile.", "La ressource a changé entre-temps.", "Read it again and retry."),
+    R.REQUEST_EXPIRED: _m(K.PRECONDITION, "The consent request has expired.", "La demande de consentement a expiré.", "The service asks again."),
+    R.NOT_YET_CONSISTENT: _m(K.UNAVAILABLE, "The ledger read has not reached this token yet.", "Le registre lu n'a pas encore atteint ce jeton.", "Retry, or ask for a fully consistent answer."),
     R.METHOD_UNKNOWN: _m(K.UNIMPLEMENTED, "No such method.", "Méthode inconnue.", "Check the method's full name."),
     R.IDENTITY_INVALID: _m(K.UNAUTHENTICATED, "The certificate names no acceptable identity.", "Le certificat ne porte pas d'identité recevable.", "Use a leaf with exactly one SPIFFE URI SAN."),
     R.RPC_NOT_ALLOWED: _m(K.DENIED, "This identity may not call this method.", "Cette identité ne peut pas appeler cette méthode.", "Ask the operator for the role."),
     R.SIGNATURE_INVALID: _m(K.UNAUTHENTICATED, "The signature does not verify.", "La signature n'est pas valide.", "Sign with the key the registry holds."),
+    R.ASSERTION_INVALID: _m(K.UNAUTHENTICATED, "The portal's assertion does not verify, or says something else.", "L'attestation du portail n'est pas valable, ou dit autre chose.", "Sign exactly what is asked, with the portal's key of TRUST."),
     R.NOT_PERMITTED: _m(K.DENIED, "Not permitted.", "Non autorisé.", "Pair with the patient and ask for consent."),
     R.PROFILE_NOT_OPEN: _m(K.DENIED, "The profile is not open.", "L'espace santé n'est pas ouvert.", "The patient may reopen it."),
+    R.PROFILE_SUSPENDED: _m(K.DENIED, "The platform has suspended the profile.", "L'espace santé est suspendu.", "The patient contacts the platform."),
+    R.BASIS_NOT_ALLOWED: _m(K.DENIED, "A referenced service may rest on consent only.", "Un service référencé ne peut se fonder que sur le consentement.", "Ask for the patient's consent."),
     R.SERVICE_NOT_REFERENCED: _m(K.DENIED, "The service is not referenced with exchange.", "Le service n'est pas référencé avec échange.", "The editor completes the referencing."),
     R.SERVICE_SUSPENDED: _m(K.DENIED, "The service is suspended.", "Le service est suspendu.", "The editor contacts the registrar."),
     R.CONVENTION_NOT_IN_FORCE: _m(K.DENIED, "The convention is not in force.", "La convention n'est pas en vigueur.", "The editor renews the convention."),
@@ -127,9 +144,16 @@ MEANINGS: dict[Reason, Meaning] = {
     R.CONSENT_NOT_YET_VALID: _m(K.DENIED, "The consent is not valid yet.", "Le consentement n'est pas encore valable.", "Wait until it starts."),
     R.CONSENT_EXPIRED: _m(K.DENIED, "The consent has expired.", "Le consentement a expiré.", "Ask the patient again."),
     R.CONSENT_REVOKED: _m(K.DENIED, "The patient has withdrawn the consent.", "Le patient a retiré son consentement.", "Stop; ask the patient only if they wish."),
+    R.CONSENT_SUSPENDED: _m(K.DENIED, "The consent is suspended.", "Le consentement est suspendu.", "Wait until it is resumed or confirmed."),
+    R.CONSENT_ENDED: _m(K.DENIED, "The consent ended with the profile.", "Le consentement a pris fin avec l'espace santé.", "Ask the patient again."),
+    R.EXPLICITLY_DENIED: _m(K.DENIED, "The patient has refused this explicitly.", "Le patient s'y est opposé expressément.", "Stop; ask the patient only if they wish."),
     R.DIRECTION_NOT_GRANTED: _m(K.DENIED, "The consent does not cover this direction.", "Le consentement ne couvre pas ce sens d'échange.", "Ask the patient for this direction."),
     R.PURPOSE_NOT_GRANTED: _m(K.DENIED, "The consent does not cover this purpose.", "Le consentement ne couvre pas cette finalité.", "Ask the patient for this purpose."),
     R.CATEGORY_NOT_GRANTED: _m(K.DENIED, "The consent does not cover this category of data.", "Le consentement ne couvre pas cette catégorie de données.", "Ask the patient for this category."),
+    R.DATA_EXCLUDED: _m(K.DENIED, "The consent excludes this type of document.", "Le consentement exclut ce type de document.", "Leave this document out."),
+    R.LABEL_EXCLUDED: _m(K.DENIED, "A document's confidentiality excludes it.", "La confidentialité d'un document l'exclut.", "Leave this document out."),
+    R.DATA_PERIOD_NOT_GRANTED: _m(K.DENIED, "The consent does not cover data of these dates.", "Le consentement ne couvre pas les données de ces dates.", "Send only data of the period granted, and give its dates."),
+    R.QUOTA_EXHAUSTED: _m(K.DENIED, "The number of exchanges consented to is used up.", "Le nombre d'échanges consentis est épuisé.", "Wait for the next period, or ask the patient."),
     R.RECIPIENT_NOT_PERMITTED: _m(K.DENIED, "The recipient may not receive this.", "Le destinataire ne peut pas recevoir ces données.", "The recipient asks the patient for consent."),
     R.INS_NOT_ALLOWED: _m(K.DENIED, "The recipient's convention allows no document that carries an INS.", "La convention du destinataire n'autorise pas de document portant l'INS.", "The recipient has its convention amended."),
     R.PATIENT_MISMATCH: _m(K.INVALID, "A document belongs to another patient.", "Un document concerne un autre patient.", "Send only this patient's documents."),

@@ -5,5 +5,6 @@ gives it, within a deadline, with one well-formed message; and that every failur
 service and owns no table.
 
 Reading order: `server` (one process from start to drain) → `acceptor` and `interceptors` (one RPC) → `identity`,
-`access`, `messages`, `status` (what each step checks) → `tls`, `channel`, `telemetry`, `logs`, `config`, `clock`.
+`access`, `messages`, `status` (what each step checks) → `tls`, `channel`, `telemetry`, `logs`, `config`, `clock`
+→ `registry`, `ledger`, `witness` (what a process believes of the other two).
 """

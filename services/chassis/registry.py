@@ -40,6 +40,11 @@ class Records:
     def __init__(self, raw: tuple[bytes, ...], services: Mapping[str, ServiceRecord]) -> None:
         self.raw = raw
         self._index = {name: index for index, name in enumerate(services)}
+        self.hashes = {name: leaf_hash(record) for name, record in zip(services, raw, strict=True)}
+
+    def of(self, name: str) -> bytes:
+        """The exact record of a service; empty for one that the snapshot does not hold."""
+        return self.raw[self._index[name]] if name in self._index else b""
 
     def proof(self, name: str) -> tuple[int, bytes, list[bytes]]:
         """Index, exact bytes and inclusion proof (RFC 9162 §2.1.3.1) of a service's record. Raises: KeyError."""
@@ -48,7 +53,7 @@ class Records:
 
     @cached_property
     def _nodes(self) -> dict[Coordinate, bytes]:
-        _, nodes = Frontier.empty().extend([leaf_hash(record) for record in self.raw])
+        _, nodes = Frontier.empty().extend(list(self.hashes.values()))
         return {(node.level, node.index): node.hash for node in nodes}
 
     def _read(self, coordinates: list[Coordinate]) -> list[bytes]:
@@ -82,6 +87,15 @@ class Snapshot:
     def records(self) -> tuple[bytes, ...]:
         """The exact records, in order of name."""
         return self._records.raw
+
+    @property
+    def hashes(self) -> Mapping[str, bytes]:
+        """The RFC 9162 leaf hash of each service's record."""
+        return self._records.hashes
+
+    def raw(self, name: str) -> bytes:
+        """The exact record of a service; empty for one that the snapshot does not hold."""
+        return self._records.of(name)
 
     def record_proof(self, name: str) -> tuple[int, bytes, list[bytes]]:
         """Index, exact bytes and inclusion proof of a service's record, against the lease's hash and size.

@@ -5,7 +5,9 @@ append, commit), so each authorisation stands strictly before or after each revo
 happen; the log names no patient, and what it commits to can be destroyed without breaking a proof.
 Leaves to the registry who is referenced, and to the broker that no byte moves without a permit.
 
-Reading order: `domain/decision` (the one pure decision) · `domain/identifiers`, `domain/commands` · `ledger` (use cases) ·
-`consents`, `exchanges` (what each command does under the lock) · `shard` (the lock) · `locked` (appending) · `store`,
-`tables`, `vault` · `proofs` · `convert`, `servicer`, `__main__`.
+Reading order: `domain/decision` and `domain/rules` (the one pure decision), `domain/lifecycle`, `domain/values` · `ledger`
+(use cases), `handlers` (who runs which command) · under the lock: `profiles`, `consents`, `revisions`, `requests`,
+`exchanges`, `sweeps`, `erasure` · `shard` (the lock), `locked` (appending) · `store/`, `tables`, `vault`, `migrations/` ·
+reading: `advice`, `past`, `permitted`, `reading`, `accesses`, `watching`, `audit`, `proofs` · `integrity/`, `recovery` ·
+`convert/`, `servicer/`.
 """

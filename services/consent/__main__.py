@@ -12,17 +12,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from accord.consent.v1 import (
-    audit_service_pb2,
-    audit_service_pb2_grpc,
-    consent_reader_service_pb2,
-    consent_reader_service_pb2_grpc,
-    consent_service_pb2,
-    consent_service_pb2_grpc,
-    decision_service_pb2,
-    decision_service_pb2_grpc,
-)
-
 from services.chassis.channels import Channels
 from services.chassis.clock import SystemClock
 from services.chassis.config import ConfigError, load_settings
@@ -31,18 +20,39 @@ from services.chassis.identity import Identity
 from services.chassis.keys import derive, load_ed25519, load_secret, load_signer
 from services.chassis.logs import configure_logging
 from services.chassis.registry import RegistryView
-from services.chassis.server import Endpoint, run, serve
+from services.chassis.server import run, serve
 from services.chassis.telemetry import build_telemetry
+from services.consent.accesses import Accesses
+from services.consent.advice import Advice
+from services.consent.answers import Answers
+from services.consent.assertions import Assertions
+from services.consent.audit import Audit
 from services.consent.config import Settings
-from services.consent.consents import ConsentHandlers
-from services.consent.convert import Convert
+from services.consent.convert.names import Names
 from services.consent.domain.identifiers import Identifiers
-from services.consent.exchanges import ExchangeHandlers
+from services.consent.endpoints import endpoints
+from services.consent.grants import Grants
+from services.consent.handlers import build_handlers
+from services.consent.indexing import Indexer
 from services.consent.ledger import Ledger
-from services.consent.servicer import AuditServicer, ConsentReaderServicer, ConsentServicer, DecisionServicer
+from services.consent.migrations.start import migrate_only, prepare
+from services.consent.past import Past
+from services.consent.permitted import Permitted
+from services.consent.platform import Platform
+from services.consent.reading import Reading
+from services.consent.searching import Searcher
+from services.consent.servicer.accesses import AccessReader
+from services.consent.servicer.audit import AuditServicer
+from services.consent.servicer.consents import ConsentServicer
+from services.consent.servicer.decisions import DecisionServicer
+from services.consent.servicer.platform import PlatformServicer
+from services.consent.servicer.reader import ConsentReaderServicer
+from services.consent.servicer.requests import ConsentRequestServicer
+from services.consent.servicer.watch import WatchServicer
 from services.consent.shard import ShardLog
-from services.consent.tables import metadata
+from services.consent.sources import open_replica
 from services.consent.vault import Vault
+from services.consent.watching import Tail
 from services.errors import AccordError
 from services.formats.jwk import Signer
 from services.formats.trust import KeyRole, Trust, parse_trust
@@ -65,60 +75,59 @@ async def consent(settings: Settings) -> None:
     permits = _permit_signer(settings, trust, clock.wall_ms())
     telemetry = build_telemetry(settings.telemetry, "consent")
     database, channels = Database(settings.database_url), Channels(settings.server.tls)
-    database.create(metadata)
+    prepare(database)
 
     logs = [
-        ShardLog(shard, database, signer, vault, clock, os.urandom, settings.clock_leeway_ms)
+        ShardLog(shard, database, signer, vault, clock, os.urandom, settings.clock_leeway_ms, settings.epoch)
         for shard, signer in enumerate(_log_signers(settings, trust))
     ]
     registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
-    consents = ConsentHandlers(vault, identifiers, secrets.randbits)
-    ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))
+    delay_ms = settings.erasure_delay_ms
+    handlers = build_handlers(vault, identifiers, secrets.randbits, shards=settings.shards, erasure_delay_ms=delay_ms)
+    ledger = Ledger(database, logs, view, vault, clock, handlers)
     ledger.start()
+    replica = open_replica(settings.replica_url) if settings.replica_url else None
+    advice = Advice(database, ledger, view, clock, handlers.exchanges, replica=replica)
+    past = Past(database, ledger, vault, identifiers, clock, advice.horizon)
 
-    conversions = Convert(identifiers, allow_test_ins=settings.allow_test_ins)
-    decisions = DecisionServicer(ledger, conversions, permits, settings.trust_domain, os.urandom)
+    names = Names(identifiers, allow_test_ins=settings.allow_test_ins)
+    tail, indexer = Tail(ledger), Indexer(database)
+    answers = Answers(database, ledger, view, vault, clock)
+    accesses = Accesses(database, ledger, indexer, vault, clock, names.consent_name)
+    served = endpoints(
+        ConsentServicer(ledger, Grants(database, ledger, Assertions(trust, clock), clock), answers, names),
+        ConsentRequestServicer(ledger, answers, names),
+        ConsentReaderServicer(
+            Reading(database, ledger, vault, clock),
+            Permitted(database, ledger, view, clock, identifiers),
+            AccessReader(accesses, names, clock, settings.trust_domain),
+            names,
+        ),
+        DecisionServicer(ledger, advice, past, names, permits, settings.trust_domain, os.urandom),
+        WatchServicer(ledger, tail),
+        AuditServicer(ledger, Audit(ledger, Searcher(database, vault), indexer), names),
+        PlatformServicer(ledger, Platform(database, ledger), names, vault.person_hash),
+    )
     sweep = _sweep(ledger, settings.outcome_deadline_s * 1000)
-    background = [asyncio.create_task(work) for work in (view.follow(), sweep)]
+    background = [asyncio.create_task(work) for work in (view.follow(), indexer.follow(), sweep)]
     with suppress(AccordError):  # without a lease it serves all the same: a withdrawal needs none
         await view.wait_ready(START_S)
     _settle_memory()
     try:
         probe = partial(_problems, ledger, database, view)
-        await serve("consent", settings.server, _endpoints(ledger, conversions, decisions), probe, telemetry, clock)
+        await serve("consent", settings.server, served, probe, telemetry, clock)
     finally:
         for task in background:
             task.cancel()
+        await tail.close()
+        await indexer.close()
+        await advice.close()
         await ledger.close()
         await channels.close()
-        database.close()
-
-
-def _endpoints(ledger: Ledger, conversions: Convert, decisions: DecisionServicer) -> list[Endpoint]:
-    return [
-        Endpoint(
-            consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"],
-            partial(
-                consent_service_pb2_grpc.add_ConsentServiceServicer_to_server, ConsentServicer(ledger, conversions)
-            ),
-        ),
-        Endpoint(
-            consent_reader_service_pb2.DESCRIPTOR.services_by_name["ConsentReaderService"],
-            partial(
-                consent_reader_service_pb2_grpc.add_ConsentReaderServiceServicer_to_server,
-                ConsentReaderServicer(ledger, conversions),
-            ),
-        ),
-        Endpoint(
-            decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
-            partial(decision_service_pb2_grpc.add_DecisionServiceServicer_to_server, decisions),
-        ),
-        Endpoint(
-            audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
-            partial(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(ledger)),
-        ),
-    ]
+        for opened in (database, replica):
+            if opened is not None:
+                opened.close()
 
 
 def _settle_memory() -> None:
@@ -165,10 +174,22 @@ def main() -> None:
     """Reads the settings and serves; a start that cannot succeed ends with one explanation."""
     parser = argparse.ArgumentParser(prog="python -m services.consent", description="The consent ledger.")
     parser.add_argument("--config", type=Path, required=True, help="settings, a TOML file")
+    parser.add_argument(
+        "--migrate-only", action="store_true", help="brings the database to this release's schema, and ends"
+    )
+    parser.add_argument(
+        "--role", help="with --migrate-only: PostgreSQL's role of the application, which gets its rights"
+    )
     arguments = parser.parse_args()
+    if arguments.role is not None and not arguments.migrate_only:
+        parser.error("--role goes with --migrate-only")
     configure_logging("consent")
     try:
-        run(consent(load_settings(Settings, arguments.config)))
+        settings = load_settings(Settings, arguments.config)
+        if arguments.migrate_only:
+            migrate_only(settings.database_url, arguments.role)
+        else:
+            run(consent(settings))
     except (ConfigError, AccordError, OSError, ValueError) as error:
         sys.exit(str(error))
 

@@ -1,71 +1,54 @@
-"""Profiles, pairings and consents under the shard's lock: gather → decide → append.
+"""Consents under the shard's lock: granted, amended, suspended, resumed, revoked. Gather → decide → append.
 
-Each handler refuses before it has written anything for its item. Leaves deciding exchanges to `exchanges`.
+Each handler refuses before it has written anything for its item. A withdrawal and a suspension need no lease and no open
+profile: nothing may delay them. The clock decides before the sweeper does (`domain.by_clock`): what has expired neither
+moves nor changes.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from services.consent import store
 from services.consent.domain import commands as c
-from services.consent.domain.decision import ConsentState, ProfileStatus
-from services.consent.domain.identifiers import LOCAL_BITS, Identifiers
-from services.consent.locked import IDENTITY_YEAR, Locked, draft
-from services.consent.vault import Vault, subject_of
+from services.consent.domain.by_clock import by_clock, is_unconfirmed
+from services.consent.domain.identifiers import LOCAL_BITS
+from services.consent.domain.lifecycle import FINAL, ConsentState, consent_moves
+from services.consent.domain.terms import Effect, Limits
+from services.consent.locked import Locked, draft
+from services.consent.profiles import check_actor, pair, require_active, require_profile, require_referenced
+from services.consent.revisions import Revisions
+from services.consent.store import consents, patients
+from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType
-from services.formats.lease import ServiceRecord, Status
+from services.formats.lease import ServiceRecord
 from services.formats.times import text_of
 
-_PROFILE = "profile"
 MAX_CONSENTS = 256
 """Consents of one patient for one service, ended ones included: a decision's body holds them all, and has its limit."""
+_OWN_CAUSES = frozenset({c.HOLDER, c.REPRESENTATIVE})
 
 
 class ConsentHandlers:
     """What the portal asks for; `random_bits(n)` makes local ids."""
 
-    def __init__(self, vault: Vault, identifiers: Identifiers, random_bits: Callable[[int], int]) -> None:
-        self._vault, self._identifiers, self._random_bits = vault, identifiers, random_bits
-
-    def open_profile(self, locked: Locked, item: c.OpenProfile) -> c.Address:
-        """Opens a profile, or finds it."""
-        ins_hash = self._vault.ins_hash(item.ins)
-        known = store.find_patient(locked.connection, locked.shard, ins_hash)
-        if known is not None:
-            return c.Address(locked.shard, known)
-        address = c.Address(locked.shard, self._random_bits(LOCAL_BITS))
-        key = locked.key(address.patient, IDENTITY_YEAR)
-        store.add_patient(locked.connection, address, ins_hash, self._vault.seal_ins(key, item.ins))
-        subject = subject_of(key, _PROFILE)
-        locked.append(draft(EntryType.PROFILE_OPENED, "portal", {}, address.patient, subject=subject))
-        return address
-
-    def pair(self, locked: Locked, item: c.Pair) -> c.Address:
-        """Pairs a patient with a referenced service, once."""
-        _require_open(locked, item.address)
-        _referenced(locked, item.service)
-        if store.find_subject(locked.connection, item.address, item.service) is None:
-            subject = subject_of(locked.key(item.address.patient, IDENTITY_YEAR), item.service)
-            store.add_pairing(locked.connection, item.address, item.service, subject)
-            clear: dict[str, Any] = {"subject": subject, "service": item.service}
-            locked.append(draft(EntryType.PAIRING_CREATED, "portal", {}, item.address.patient, **clear))
-        return item.address
+    def __init__(self, vault: Vault, revisions: Revisions, random_bits: Callable[[int], int]) -> None:
+        self._vault, self._revisions, self._random_bits = vault, revisions, random_bits
 
     def grant(self, locked: Locked, item: c.Grant) -> c.Consent:
         """Records a consent within the service's convention; the same request again answers the same consent."""
-        used = store.find_request(locked.connection, item.address, item.request_id)
+        used = consents.find_request(locked.connection, item.address, item.request_id)
         if used is not None:
-            return _repeated(locked, item, *used)
-        _require_open(locked, item.address)
-        subject = store.find_subject(locked.connection, item.address, item.service)
-        if subject is None:
-            raise AccordError(Reason.STATE_CONFLICT, "patient and service are not paired")
-        if store.count_consents(locked.connection, item.address, item.service) >= MAX_CONSENTS:
-            raise AccordError(Reason.STATE_CONFLICT, "the patient has given this service too many consents")
+            return _repeated(locked, item.address.shard, item.digest, *used)
+        profile = require_active(locked, item.address)
+        check_actor(locked.connection, self._vault, profile, item.actor, locked.now_ms)
+        _check_secret(item.actor, item.limits)
+        if item.until_ms is not None and locked.now_ms >= item.until_ms:
+            raise AccordError(Reason.REQUEST_EXPIRED)
         start_ms = locked.now_ms if item.start_ms is None else item.start_ms
-        _within_convention(_referenced(locked, item.service), item, start_ms, locked.now_ms)
+        limits = item.limits
+        if item.actor.role == c.REPRESENTATIVE:
+            limits = replace(limits, confirm_ms=profile.majority_ms)
         consent = c.Consent(
             shard=locked.shard,
             consent=self._random_bits(LOCAL_BITS),
@@ -78,75 +61,172 @@ class ConsentHandlers:
             actor=item.actor,
             state=ConsentState.ACTIVE,
             revision=1,
+            limits=limits,
         )
-        index = self._append_revision(locked, consent, EntryType.CONSENT_GRANTED, subject, item.actor)
-        store.add_consent(locked.connection, consent, index, item.request_id, item.digest)
+        _check_terms(locked, consent)
+        self._check_place(locked, item)
+        if item.validate_only:
+            return consent
+        if item.pairs:
+            pair(locked, item.address, item.service)
+        consents.add_request(locked.connection, consent, item.request_id, item.digest)
+        return self._revisions.grant(locked, consent, item.assertion)
+
+    @staticmethod
+    def _check_place(locked: Locked, item: c.Grant) -> None:
+        if not item.pairs and patients.find_subject(locked.connection, item.address, item.service) is None:
+            raise AccordError(Reason.STATE_CONFLICT, "patient and service are not paired")
+        if consents.count_consents(locked.connection, item.address, item.service) >= MAX_CONSENTS:
+            raise AccordError(Reason.STATE_CONFLICT, "the patient has given this service too many consents")
+
+    def amend(self, locked: Locked, item: c.Amend) -> c.Consent:
+        """Changes what an active consent covers; the same request again answers the consent as it stands."""
+        consent = self._find(locked, item.shard, item.consent, item.actor)
+        address = c.Address(consent.shard, consent.patient)
+        used = consents.find_request(locked.connection, address, item.request_id)
+        if used is not None:
+            return _repeated(locked, item.shard, item.digest, *used)
+        _check_etag(consent, item.etag)
+        profile = require_active(locked, address)
+        if by_clock(consent, locked.now_ms).state is not ConsentState.ACTIVE:
+            raise AccordError(Reason.STATE_CONFLICT, "only an active consent is amended")
+        if item.limits.effect is not consent.limits.effect:
+            raise AccordError(Reason.STATE_CONFLICT, "what gives does not become what refuses, nor the reverse")
+        _check_secret(item.actor, item.limits)
+        confirm_ms = profile.majority_ms if item.actor.role == c.REPRESENTATIVE else None
+        amended = replace(
+            consent,
+            scope=item.scope,
+            end_ms=item.end_ms,
+            notice_sha256=item.notice_sha256,
+            actor=item.actor,
+            limits=replace(item.limits, confirm_ms=confirm_ms),
+        )
+        _check_terms(locked, amended)
+        if item.validate_only:
+            return amended
+        consents.add_request(locked.connection, consent, item.request_id, item.digest)
+        return self._revisions.amend(locked, amended, item.assertion)
+
+    def move(self, locked: Locked, item: c.MoveConsent) -> c.Consent:
+        """Suspends, resumes or revokes; a repeat changes nothing."""
+        consent = self._find(locked, item.shard, item.consent, item.actor)
+        now = by_clock(consent, locked.now_ms)
+        if now.state is item.to and not _takes_over(now, item):
+            return now
+        _check_etag(consent, item.etag)
+        consent_moves(now.state, item.to)
+        if item.to is ConsentState.ACTIVE:
+            _check_resumable(locked, now, item.actor)
+            consent = _confirmed(self._revisions.settle(locked, consent), item.actor, locked.now_ms)
+        return self._revisions.move(
+            locked, consent, item.to, item.actor, cause=item.actor.role, why=item.why, assertion=item.assertion
+        )
+
+    def _find(self, locked: Locked, shard: int, consent: int, actor: c.Actor) -> c.Consent:
+        found = consents.find_consent(locked.connection, shard, consent)
+        if found is None or found.hidden_from(actor):
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        profile = require_profile(locked, c.Address(shard, found.patient))
+        check_actor(locked.connection, self._vault, profile, actor, locked.now_ms)
+        return found
+
+    def record_notice(self, locked: Locked, item: c.RecordNotice) -> c.Consent:
+        """Records that the patient was told of a revision."""
+        consent = consents.find_consent(locked.connection, item.shard, item.consent)
+        if consent is None or c.Address(consent.shard, consent.patient) != item.address:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        if not 1 <= item.revision <= consent.revision:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        if item.sent_ms > locked.now_ms:
+            raise AccordError(Reason.STATE_CONFLICT, "a notice of the future is not sent yet")
+        body = {"channel": item.channel, "sent": text_of(item.sent_ms)}
+        told = replace(consent, revision=item.revision)
+        self._append_about(locked, told, EntryType.NOTICE_SENT, "portal", body)
         return consent
 
-    def revoke(self, locked: Locked, item: c.Revoke) -> c.Consent:
-        """Withdraws a consent: needs no lease, for nothing may delay a withdrawal. A repeat changes nothing."""
-        consent = store.find_consent(locked.connection, item.shard, item.consent)
-        if consent is None:
+    def acknowledge(self, locked: Locked, item: c.AcknowledgeRevocation) -> int:
+        """Records that the service has noted an end, once; answers when (milliseconds)."""
+        consent = consents.find_consent(locked.connection, item.shard, item.consent)
+        if consent is None or consent.service != item.service:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        if consent.state is ConsentState.REVOKED:
-            return consent
-        revoked = replace(consent, state=ConsentState.REVOKED, revision=consent.revision + 1)
-        address = c.Address(item.shard, consent.patient)
-        subject = store.find_subject(locked.connection, address, consent.service) or ""
-        index = self._append_revision(locked, revoked, EntryType.CONSENT_REVOKED, subject, item.actor)
-        store.update_consent(locked.connection, revoked, index)
-        return revoked
+        known = consents.acknowledged(locked.connection, item.shard, item.consent)
+        if known is not None:
+            return known
+        if by_clock(consent, locked.now_ms).state not in FINAL:
+            raise AccordError(Reason.STATE_CONFLICT, "the consent has not ended")
+        consent = self._revisions.settle(locked, consent)
+        self._append_about(locked, consent, EntryType.REVOCATION_ACKNOWLEDGED, "service", {})
+        consents.acknowledge(locked.connection, item.shard, item.consent, locked.now_ms)
+        return locked.now_ms
 
-    def _append_revision(
-        self, locked: Locked, consent: c.Consent, type_: EntryType, subject: str, actor: c.Actor
-    ) -> int:
-        body = {
-            "authentication": actor.authentication,
-            "end": text_of(consent.end_ms),
-            "notice_sha256": consent.notice_sha256,
-            "scope": consent.scope.to_json(),
-            "start": text_of(consent.start_ms),
-        }
+    def _append_about(
+        self, locked: Locked, consent: c.Consent, type_: EntryType, actor: str, body: dict[str, Any]
+    ) -> None:
+        address = c.Address(consent.shard, consent.patient)
         clear: dict[str, Any] = {
-            "subject": subject,
+            "subject": patients.find_subject(locked.connection, address, consent.service) or "",
             "service": consent.service,
-            "resources": (self._identifiers.revision_name(consent.shard, consent.consent, consent.revision),),
+            "resources": (self._revisions.name(consent),),
         }
-        if type_ is EntryType.CONSENT_GRANTED:
-            clear["until_ms"] = consent.end_ms
-        return locked.append(draft(type_, actor.role, body, consent.patient, **clear)).index
+        locked.append(draft(type_, actor, body, consent.patient, **clear))
 
 
-def _require_open(locked: Locked, address: c.Address) -> None:
-    status = store.profile_status(locked.connection, address)
-    if status is None:
-        raise AccordError(Reason.RESOURCE_NOT_FOUND)
-    if status is not ProfileStatus.OPEN:
-        raise AccordError(Reason.PROFILE_NOT_OPEN)
+def _takes_over(consent: c.Consent, item: c.MoveConsent) -> bool:
+    """Whether this suspension outlasts the one that stands: the platform resumes only what nobody else wants paused."""
+    if item.to is not ConsentState.SUSPENDED:
+        return False
+    over = {c.HOLDER: (c.PLATFORM, c.REPRESENTATIVE), c.REPRESENTATIVE: (c.PLATFORM,)}
+    return consent.cause in over.get(item.actor.role, ())
 
 
-def _referenced(locked: Locked, service: str) -> ServiceRecord:
-    record = locked.lease().services.get(service)
-    if record is not None and record.status is Status.SUSPENDED:
-        raise AccordError(Reason.SERVICE_SUSPENDED)
-    if record is None or record.status is not Status.REFERENCED_WITH_EXCHANGE:
-        raise AccordError(Reason.SERVICE_NOT_REFERENCED)
-    return record
+def _check_resumable(locked: Locked, consent: c.Consent, actor: c.Actor) -> None:
+    """Who suspended it, or the holder, resumes it; what the platform suspended, the platform. Raises: AccordError."""
+    require_active(locked, c.Address(consent.shard, consent.patient))
+    if consent.cause == c.PLATFORM:
+        raise AccordError(Reason.STATE_CONFLICT, "the platform suspended this consent with the profile")
+    if actor.role == c.REPRESENTATIVE and consent.cause != c.REPRESENTATIVE:
+        raise AccordError(Reason.STATE_CONFLICT, "only the holder resumes this consent")
 
 
-def _within_convention(record: ServiceRecord, item: c.Grant, start_ms: int, now_ms: int) -> None:
+def _confirmed(consent: c.Consent, actor: c.Actor, now_ms: int) -> c.Consent:
+    """The consent as it resumes: confirmed by the holder, where it waited for that."""
+    waited = consent.cause not in _OWN_CAUSES or is_unconfirmed(consent, now_ms)
+    confirmed = actor.role == c.HOLDER and waited
+    return replace(consent, limits=replace(consent.limits, confirm_ms=None)) if confirmed else consent
+
+
+def _check_etag(consent: c.Consent, etag: str) -> None:
+    if etag and etag != consent.etag:
+        raise AccordError(Reason.ETAG_MISMATCH)
+
+
+def _check_secret(actor: c.Actor, limits: Limits) -> None:
+    if limits.secret and actor.role != c.HOLDER:
+        raise AccordError(Reason.STATE_CONFLICT, "only the holder keeps a consent secret")
+
+
+def _check_terms(locked: Locked, consent: c.Consent) -> None:
+    """A right stays within the convention; a refusal needs none."""
+    if not consent.start_ms < consent.end_ms or consent.end_ms <= locked.now_ms:
+        raise AccordError(Reason.STATE_CONFLICT, "the consent would have ended already")
+    if consent.limits.effect is Effect.PERMIT:
+        _within_convention(require_referenced(locked, consent.service), consent, locked.now_ms)
+
+
+def _within_convention(record: ServiceRecord, consent: c.Consent, now_ms: int) -> None:
     convention = record.convention
     if not convention.in_force(now_ms):
         raise AccordError(Reason.CONVENTION_NOT_IN_FORCE)
-    inside = convention.start_ms <= start_ms < item.end_ms <= convention.end_ms
-    if not inside or not item.scope.within(convention.scope):
+    inside = convention.start_ms <= consent.start_ms and consent.end_ms <= convention.end_ms
+    if not inside or not consent.scope.within(convention.scope):
         raise AccordError(Reason.CONVENTION_EXCEEDED)
-    if item.notice_sha256 != convention.notice_sha256:
+    if consent.notice_sha256 != convention.notice_sha256:
         raise AccordError(Reason.STATE_CONFLICT, "the notice shown is not the convention's")
 
 
-def _repeated(locked: Locked, item: c.Grant, digest: str, consent: int) -> c.Consent:
-    known = store.find_consent(locked.connection, item.address.shard, consent)
-    if digest != item.digest or known is None:
+def _repeated(locked: Locked, shard: int, digest: str, known_digest: str, consent: int) -> c.Consent:
+    known = consents.find_consent(locked.connection, shard, consent)
+    if known_digest != digest or known is None:
         raise AccordError(Reason.REQUEST_ID_REUSED)
     return known

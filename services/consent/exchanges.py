@@ -4,19 +4,25 @@ Authorisations that follow one another in a batch are gathered together; each st
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from services.consent import store
+from sqlalchemy import Connection
+
+from services.chassis.registry import Snapshot
 from services.consent.domain import commands as c
 from services.consent.domain import decision as d
-from services.consent.domain.identifiers import Identifiers
+from services.consent.domain.identifiers import CONSENT, Identifiers
+from services.consent.domain.replay import facts_json, query_json
 from services.consent.locked import NOBODY, Locked, draft
-from services.consent.vault import Vault
+from services.consent.store import authorizations, patients
+from services.consent.store.facts import PatientFacts, add_use, patient_facts, with_uses
+from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType, Outcome, OutcomeResult, sha256_hex
 from services.formats.lease import ServiceRecord
 from services.formats.rights import Direction
-from services.formats.times import text_of
+from services.nomenclature.ins import Ins
 
 SWEEP = 64
 """Authorisations swept in one transaction: others wait for the same lock."""
@@ -30,64 +36,89 @@ class ExchangeHandlers:
 
     def facts(
         self,
+        connection: Connection,
         shard: int,
         query: c.Query,
-        patient: store.PatientFacts | None,
+        patient: PatientFacts | None,
         services: Mapping[str, ServiceRecord],
+        now_ms: int,
+        *,
+        exchange: str = "",
         documents_match: tuple[bool, ...] = (),
     ) -> d.Facts:
-        """The facts of one query, from what was gathered and the registry's snapshot."""
+        """The facts of one query, from what was gathered and the registry's snapshot; quotas are counted here."""
         other = Direction.READ if query.direction is Direction.DEPOSIT else Direction.DEPOSIT
         sides = [(query.service, query.direction)]
         sides += [(query.counterparty, other)] if query.counterparty else []
-        parties = tuple(self._party(shard, name, direction, patient, services) for name, direction in sides)
-        profile = patient.status if patient else None
-        return d.Facts(profile, parties, query.purpose, query.categories, documents_match)
 
-    def _party(
-        self,
-        shard: int,
-        name: str,
-        direction: Direction,
-        patient: store.PatientFacts | None,
-        services: Mapping[str, ServiceRecord],
-    ) -> d.Party:
-        record = services.get(name)
-        standing = d.Standing(record.status, record.convention) if record else None
-        consents = patient.consents.get(name, []) if patient else []
-        name_of = self._identifiers.revision_name
-        facts = tuple(
-            d.ConsentFact(name_of(shard, id_, fact.revision), fact.state, fact.scope, fact.start_ms, fact.end_ms)
-            for id_, fact in consents
+        def consents_of(name: str) -> tuple[d.ConsentFact, ...]:
+            found = patient.consents.get(name, ()) if patient else ()
+            return tuple(
+                with_uses(connection, shard, id_, self._named(shard, id_, fact), exchange, now_ms)
+                for id_, fact in found
+            )
+
+        return d.Facts(
+            profile=patient.status if patient else None,
+            parties=tuple(
+                d.Party(name, direction, _standing(services.get(name)), _paired(patient, name), consents_of(name))
+                for name, direction in sides
+            ),
+            purpose=query.purpose,
+            categories=query.categories,
+            documents_match=documents_match,
+            labels=query.labels,
+            data_from_ms=query.data_from_ms,
+            data_until_ms=query.data_until_ms,
+            basis=query.basis,
         )
-        return d.Party(name, direction, standing, patient is not None and name in patient.subjects, facts)
+
+    def _named(self, shard: int, consent: int, fact: d.ConsentFact) -> d.ConsentFact:
+        return replace(fact, revision=self._identifiers.revision_name(shard, consent, fact.revision))
 
     def authorize(self, locked: Locked, items: Sequence[c.Authorize]) -> list[Any]:
         """Decides and records each exchange; the lease is read once for all of them."""
-        services = locked.lease().services
-        patients = store.patient_facts(locked.connection, locked.shard, [item.query for item in items])
-        attempts = store.count_attempts(locked.connection, locked.shard, [item.exchange for item in items])
-        locked.load_keys([*patients])
+        snapshot = locked.lease()
+        found = patient_facts(locked.connection, locked.shard, [item.query for item in items])
+        attempts = authorizations.count_attempts(locked.connection, locked.shard, [item.exchange for item in items])
+        locked.load_keys([*found], use=Use.TRACE)
         rows: list[dict[str, Any]] = []
         decisions = []
         for item in items:
             earlier = attempts.get(item.exchange, 0)
-            patient = patients.get(item.query.address.patient) if item.query.address else None
-            matches = (
-                patient is not None and self._vault.is_ins(patient.ins_hash, ins) for ins in item.document_patients
+            patient = found.get(item.query.address.patient) if item.query.address else None
+            facts = self.facts(
+                locked.connection,
+                locked.shard,
+                item.query,
+                patient,
+                snapshot.services,
+                locked.now_ms,
+                exchange=item.exchange,
+                documents_match=tuple(self._is_one_of(patient, ins) for ins in item.document_patients),
             )
-            facts = self.facts(locked.shard, item.query, patient, services, tuple(matches))
-            decision, row = _decide(locked, item, facts, patient, earlier + 1)
+            decision, row = _decide(locked, item, facts, patient, earlier + 1, snapshot)
             decisions.append(decision)
             if row is not None:
                 attempts[item.exchange] = earlier + 1
                 rows.append(row)
-        store.add_authorizations(locked.connection, rows)
+                self._count(locked, decision.permit, item.exchange)
+        authorizations.add_authorizations(locked.connection, rows)
         return decisions
+
+    def _is_one_of(self, patient: PatientFacts | None, ins: Ins) -> bool:
+        return patient is not None and any(self._vault.is_ins(known, ins) for known in patient.ins_hashes)
+
+    def _count(self, locked: Locked, permit: d.Permit | None, exchange: str) -> None:
+        # At once, not with the batch: the next item's quota must see it.
+        for revision in permit.counts if permit else ():
+            place = self._identifiers.decipher(CONSENT, revision.split("/")[1])
+            if place is not None:
+                add_use(locked.connection, locked.shard, place[1], exchange, locked.now_ms)
 
     def record_outcome(self, locked: Locked, item: c.RecordOutcome) -> c.Outcome:
         """Records an authorisation's outcome, once; UNKNOWN may be superseded, by anything but UNKNOWN."""
-        known = store.find_authorization(locked.connection, item.shard, item.authorization)
+        known = authorizations.find_authorization(locked.connection, item.shard, locked.epoch, item.authorization)
         if known is None or known.exchange != item.exchange:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         body = {"acknowledgement_sha256": item.acknowledgement_sha256, "manifest_sha256": item.manifest_sha256}
@@ -103,14 +134,14 @@ class ExchangeHandlers:
 
     def sweep(self, locked: Locked, item: c.Sweep) -> int:
         """Records UNKNOWN for up to SWEEP authorisations without outcome; answers how many. A late outcome supersedes it."""
-        unsettled = store.find_unsettled(locked.connection, locked.shard, item.before_ms, SWEEP)
+        unsettled = authorizations.find_unsettled(locked.connection, locked.shard, locked.epoch, item.before_ms, SWEEP)
         for known in unsettled:
             _append_outcome(locked, known, "ledger", {}, Outcome(known.idx, OutcomeResult.UNKNOWN, 0), "")
         return len(unsettled)
 
     def record_refusal(self, locked: Locked, item: c.RecordRefusal) -> c.Appended:
         """Records a refusal, under the patient's subject where service and patient are paired."""
-        subject = store.find_subject(locked.connection, item.address, item.service) if item.address else None
+        subject = patients.find_subject(locked.connection, item.address, item.service) if item.address else None
         patient = item.address.patient if item.address and subject else NOBODY
         clear: dict[str, Any] = {
             "service": item.service,
@@ -127,12 +158,20 @@ def _append_outcome(locked: Locked, known: Any, actor: str, body: dict[str, Any]
         EntryType.EXCHANGE_OUTCOME, actor, body, known.patient, exchange=known.exchange, outcome=outcome, **clear
     )
     index = locked.append(entry).index
-    store.set_outcome(locked.connection, locked.shard, known.idx, index, outcome.result.value, digest)
+    authorizations.set_outcome(locked.connection, known, index, outcome.result.value, digest)
     return index
 
 
+def _standing(record: ServiceRecord | None) -> d.Standing | None:
+    return d.Standing(record.status, record.convention) if record else None
+
+
+def _paired(patient: PatientFacts | None, service: str) -> bool:
+    return patient is not None and service in patient.subjects
+
+
 def _decide(
-    locked: Locked, item: c.Authorize, facts: d.Facts, patient: store.PatientFacts | None, attempt: int
+    locked: Locked, item: c.Authorize, facts: d.Facts, patient: PatientFacts | None, attempt: int, snapshot: Snapshot
 ) -> tuple[c.Decision, dict[str, Any] | None]:
     verdict = d.decide(facts, locked.now_ms)
     query = item.query
@@ -143,11 +182,12 @@ def _decide(
         "service": query.service,
         "counterparty": query.counterparty,
         "resources": verdict.resources,
-        "basis": "consent",
+        "basis": query.basis.value,
         "exchange": item.exchange,
         "attempt": attempt,
     }
-    body, rested_on = _query_json(query), _facts_json(facts)
+    records = {party.service: snapshot.hashes[party.service].hex() for party in facts.parties if party.standing}
+    body, rested_on = {"query": query_json(query)}, facts_json(facts, records)
     now_s = locked.now_ms // 1000
     if isinstance(verdict, d.Deny):
         entry = draft(EntryType.EXCHANGE_DENIED, "broker", body, owner, rested_on, reason=verdict.reason, **clear)
@@ -156,35 +196,7 @@ def _decide(
         EntryType.EXCHANGE_AUTHORIZED, "broker", body, owner, rested_on, until_ms=verdict.until_s * 1000, **clear
     )
     appended = locked.append(entry)
-    row = {"shard": locked.shard, "idx": appended.index, "exchange": item.exchange, "patient": owner}
-    row |= {"time_ms": locked.now_ms, "service": query.service, "counterparty": query.counterparty, "subject": subject}
+    row = {"shard": locked.shard, "epoch": locked.epoch, "idx": appended.index, "exchange": item.exchange}
+    row |= {"patient": owner, "time_ms": locked.now_ms, "service": query.service}
+    row |= {"counterparty": query.counterparty, "subject": subject}
     return c.Decision(appended, verdict, None, now_s), row
-
-
-def _query_json(query: c.Query) -> dict[str, Any]:
-    asked = {
-        "categories": sorted(query.categories),
-        "counterparty": query.counterparty,
-        "direction": query.direction.value,
-        "purpose": query.purpose.value,
-        "service": query.service,
-    }
-    return {"query": asked}
-
-
-def _facts_json(facts: d.Facts) -> dict[str, Any]:
-    return {
-        "profile": facts.profile.value if facts.profile else "",
-        "parties": [_party_json(party) for party in facts.parties],
-        "documents_match": list(facts.documents_match),
-    }
-
-
-def _party_json(party: d.Party) -> dict[str, Any]:
-    consents = [
-        {"revision": item.revision, "state": item.state.value, "start": text_of(item.start_ms)}
-        | {"end": text_of(item.end_ms), "scope": item.scope.to_json()}
-        for item in party.consents
-    ]
-    # The convention and the status are in the registry snapshot that the entry pins.
-    return {"service": party.service, "direction": party.direction.value, "paired": party.paired, "consents": consents}

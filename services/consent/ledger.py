@@ -6,29 +6,28 @@ caller makes of a decision, its permit above all, is made in the writing thread 
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeVar, cast, overload
 
 from services.chassis.batch import Batcher
 from services.chassis.clock import Clock
-from services.chassis.db import Database
+from services.chassis.db import Database, retrying
 from services.chassis.registry import RegistryView, Snapshot
-from services.consent import store
-from services.consent.consents import ConsentHandlers
 from services.consent.domain import commands as c
-from services.consent.domain.decision import Deny, Facts, Permit, decide, resting_on
-from services.consent.exchanges import ExchangeHandlers
-from services.consent.locked import Locked
+from services.consent.domain.lifecycle import ProfileStatus
+from services.consent.domain.narrowing import widenings
+from services.consent.handlers import Handler, Handlers
 from services.consent.proofs import Proofs, Proven
+from services.consent.requests import CLAIM_GRACE_MS, decides, grant_request_id
 from services.consent.shard import ShardLog
+from services.consent.store import patients, requests
 from services.consent.vault import Vault
-from services.errors import AccordError, Reason
-from services.formats.lease import ServiceRecord
+from services.errors import AccordError, Reason, Violation, invalid
 
 T = TypeVar("T")
-Handler = Callable[[Locked, Sequence[Any]], list[Any]]
 Finish = Callable[[Any], Any]
 
 
@@ -37,7 +36,7 @@ def _as_it_is(answer: Any) -> Any:
 
 
 class Ledger:
-    """Everything the consent service does, by shard."""
+    """Everything the consent service writes, by shard; and the threads that others read with."""
 
     def __init__(
         self,
@@ -46,28 +45,32 @@ class Ledger:
         view: RegistryView,
         vault: Vault,
         clock: Clock,
-        consents: ConsentHandlers,
-        exchanges: ExchangeHandlers,
+        handlers: Handlers,
     ) -> None:
         self._database, self._logs, self._view = database, logs, view
-        self._vault, self._clock, self._exchanges = vault, clock, exchanges
-        self._handlers: dict[type[c.Command], Handler] = {
-            c.OpenProfile: _each(consents.open_profile),
-            c.Pair: _each(consents.pair),
-            c.Grant: _each(consents.grant),
-            c.Revoke: _each(consents.revoke),
-            c.Authorize: exchanges.authorize,
-            c.RecordOutcome: _each(exchanges.record_outcome),
-            c.RecordRefusal: _each(exchanges.record_refusal),
-            c.Sweep: _each(exchanges.sweep),
-        }
-        self.proofs = Proofs(database, vault, [log.origin for log in logs])
+        self._vault, self._clock, self._handlers = vault, clock, handlers.by_command()
+        self.proofs = Proofs(database, vault, [log.origin for log in logs], logs[0].epoch)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
-        self._writers = [Batcher[tuple[c.Command, Finish], Any](self._writer(log), self._write_thread) for log in logs]
-        # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
-        self._checks = [Batcher[c.Check, Any](self._checker(log.shard), self._read_thread, busy=1) for log in logs]
+        self._writers = [
+            Batcher[tuple[c.Command[Any], Finish], Any](retrying(self._writer(log)), self._write_thread) for log in logs
+        ]
         self._outcomes = Batcher[c.Outcome, list[Proven]](self._prove, self._read_thread)
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return len(self._logs)
+
+    @property
+    def epoch(self) -> int:
+        """Which life of the logs this is."""
+        return self._logs[0].epoch
+
+    @property
+    def reader(self) -> ThreadPoolExecutor:
+        """The thread that reads."""
+        return self._read_thread
 
     def start(self) -> None:
         """Makes what is missing and verifies each head. Raises: AccordError LEDGER_ROLLED_BACK where one does not hold."""
@@ -75,22 +78,66 @@ class Ledger:
             log.create()
             log.verify()
 
-    async def open_profile(self, item: c.OpenProfile) -> c.Address:
+    async def do(self, item: c.Command[T]) -> T:
+        """Runs a command under the lock of its shard. Raises: AccordError as its handler does."""
+        return cast(T, await self._write(self.home(item), item))
+
+    async def open_profile(self, item: c.OpenProfile) -> c.Profile:
         """The profile of an identity, opened if it was not."""
-        shard = int.from_bytes(self._vault.ins_hash(item.ins)[:4]) % len(self._logs)
-        return await self._write(shard, item, c.Address)
+        found = await self.do(item)
+        if isinstance(found, c.Profile):
+            return found
+        profile = await self.read_profile(found)
+        if profile.status is not ProfileStatus.ERASED:
+            return profile
+        # An erasure that was interrupted left the alias behind.
+        await self.do(c.DropAliases(self.home(item), found))
+        return await self.open_profile(item)
 
-    async def pair(self, item: c.Pair) -> c.Address:
-        """Pairs a patient with a service."""
-        return await self._write(item.address.shard, item, c.Address)
+    async def read_profile(self, address: c.Address) -> c.Profile:
+        """A profile as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""
+        profile = await self.read(lambda: self._find_profile(address))
+        if profile is None:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        return profile
 
-    async def grant(self, item: c.Grant) -> c.Consent:
-        """Records a consent."""
-        return await self._write(item.address.shard, item, c.Consent)
+    async def add_identity(self, item: c.AddIdentity) -> None:
+        """Another identity of a patient: claimed in its own shard first, then recorded beside the patient."""
+        if (await self.read_profile(item.address)).status is ProfileStatus.ERASED:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        await self.do(c.ClaimAlias(item.ins, item.address))
+        await self.do(item)
 
-    async def revoke(self, item: c.Revoke) -> c.Consent:
-        """Withdraws a consent."""
-        return await self._write(item.shard, item, c.Consent)
+    async def grant(self, item: c.Grant, shard: int, request_id: int) -> c.Consent:
+        """Grants what a service asked for: claims the request for this patient first, then grants, idempotently.
+
+        Raises: AccordError FIELD_INVALID where it is wider than was asked, and as `do`.
+        """
+        request = await self.find_request(shard, request_id)
+        now_ms = self._clock.wall_ms()
+        decides(request, c.RequestState.GRANTED, item.address, now_ms)
+        start_ms = now_ms if item.start_ms is None else item.start_ms
+        violations = widenings(request, item.scope, start_ms, item.end_ms, item.limits)
+        if request.service != item.service:
+            violations.append(Violation("consent.service", "is not the one that asked"))
+        if violations:
+            raise invalid(violations)
+        granting = replace(
+            item, request_id=grant_request_id(request), pairs=True, until_ms=request.expires_ms + CLAIM_GRACE_MS // 2
+        )
+        # What cannot be granted must not use the request up.
+        validated = await self.do(replace(granting, validate_only=True))
+        if item.validate_only:
+            return validated
+        await self.do(c.DecideRequest(shard, request_id, item.address, True, item.actor))
+        return await self.do(granting)
+
+    async def find_request(self, shard: int, request: int) -> c.Request:
+        """A request as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""
+        found = await self.read(lambda: self._find_request(shard, request))
+        if found is None:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        return found
 
     @overload
     async def authorize(self, item: c.Authorize) -> c.Decision: ...
@@ -104,61 +151,70 @@ class Ledger:
         Answers what `finish` makes of the decision, in the writing thread, after COMMIT and outside the lock: the permits
         of a batch signed in a row take half the time of as many signed between calls.
         """
-        return await self._write(self._route(item.query.address, item.query.service), item, object, finish)
-
-    async def record_refusal(self, item: c.RecordRefusal) -> c.Appended:
-        """Records a refusal."""
-        return await self._write(self._route(item.address, item.service), item, c.Appended)
+        return await self._write(self.home(item), item, finish)
 
     async def record_outcome(self, item: c.RecordOutcome) -> tuple[Proven, Proven]:
         """Records an outcome, and proves authorisation and outcome against one checkpoint."""
-        recorded = await self._write(item.shard, item, c.Outcome)
-        authorization, outcome = await self._outcomes.submit(recorded)
+        authorization, outcome = await self._outcomes.submit(await self.do(item))
         return authorization, outcome
 
     async def sweep(self, deadline_ms: int) -> int:
-        """Records UNKNOWN for every authorisation older than `deadline_ms` without outcome; answers how many."""
+        """Writes down what the clock has decided: UNKNOWN for authorisations older than `deadline_ms` without outcome, and
+        what ends or opens by its date. Answers how many entries that were."""
         swept, before_ms = 0, self._clock.wall_ms() - deadline_ms
         for log in self._logs:
-            while count := await self._write(log.shard, c.Sweep(before_ms), int):
-                swept += count
+            for item in (c.Sweep(log.shard, before_ms), c.SweepConsents(log.shard)):
+                while count := await self.do(item):
+                    swept += count
         return swept
 
-    async def check(self, item: c.Check) -> Permit | Deny:
-        """Advice: what `authorize` would decide now."""
-        shard = self._route(item.query.address, item.query.service)
-        verdict: Permit | Deny = await self._checks[shard].submit(item)
-        return verdict
-
-    async def read(self, function: Callable[[], Any]) -> Any:
+    async def read(self, function: Callable[[], T]) -> T:
         """Runs a read in the reading thread."""
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, function)
 
-    def find_consent(self, shard: int, consent: int) -> c.Consent | None:
-        """A consent as it stands; blocking."""
-        with self._database.read() as connection:
-            return store.find_consent(connection, shard, consent)
+    def home(self, item: c.Command[Any]) -> int:
+        """The shard that a command belongs to: its patient's, its identity's, or its service's."""
+        match item:
+            case c.OpenProfile() | c.ClaimAlias():
+                return int.from_bytes(self._vault.ins_hash(item.ins)[:4]) % self.shards
+            case c.Authorize():
+                return self.route(item.query.address, item.query.service)
+            case c.RecordRefusal():
+                return self.route(item.address, item.service)
+            case c.RequestConsent():
+                return self.route(None, item.service)
+        shard = getattr(item, "shard", None)
+        return cast(int, item.address.shard if shard is None else shard)  # type: ignore[attr-defined]
+
+    def route(self, address: c.Address | None, service: str) -> int:
+        """The patient's shard; the service's where nobody is named."""
+        if address is not None and self.has_shard(address.shard):
+            return address.shard
+        return int.from_bytes(hashlib.sha256(service.encode()).digest()[:4]) % self.shards
 
     def has_shard(self, shard: int) -> bool:
         """Whether there is such a shard."""
-        return shard < len(self._logs)
+        return 0 <= shard < self.shards
 
     async def close(self) -> None:
         """Finishes what was submitted."""
-        await asyncio.gather(*(writer.close() for writer in self._writers), *(check.close() for check in self._checks))
+        await asyncio.gather(*(writer.close() for writer in self._writers))
         await self._outcomes.close()
         self._write_thread.shutdown()
         self._read_thread.shutdown()
 
-    async def _write(self, shard: int, item: c.Command, _: type[T], finish: Finish = _as_it_is) -> T:
+    async def _write(self, shard: int, item: c.Command[Any], finish: Finish = _as_it_is) -> Any:
         if not self.has_shard(shard):
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        return cast(T, await self._writers[shard].submit((item, finish)))
+        return await self._writers[shard].submit((item, finish))
 
-    def _route(self, address: c.Address | None, service: str) -> int:
-        if address is not None and self.has_shard(address.shard):
-            return address.shard
-        return int.from_bytes(hashlib.sha256(service.encode()).digest()[:4]) % len(self._logs)
+    def _find_profile(self, address: c.Address) -> c.Profile | None:
+        with self._database.read() as connection:
+            return patients.find_profile(connection, address)
+
+    def _find_request(self, shard: int, request: int) -> c.Request | None:
+        with self._database.read() as connection:
+            return requests.find(connection, shard, request)
 
     def _snapshot(self) -> Snapshot | None:
         try:
@@ -166,43 +222,17 @@ class Ledger:
         except AccordError:
             return None
 
-    def _writer(self, log: ShardLog) -> Callable[[Sequence[tuple[c.Command, Finish]]], Sequence[Any]]:
-        def run(items: Sequence[tuple[c.Command, Finish]]) -> list[Any]:
+    def _writer(self, log: ShardLog) -> Callable[[Sequence[tuple[c.Command[Any], Finish]]], Sequence[Any]]:
+        def run(items: Sequence[tuple[c.Command[Any], Finish]]) -> list[Any]:
             answers: list[Any] = []
             with log.locked() as locked:
                 # Read under the lock: a lease must not grow too old while it waits.
                 locked.snapshot = self._snapshot()
                 for kind, group in groupby((item for item, _ in items), type):
-                    answers += self._handle(kind, locked, list(group))
+                    answers += _handle(self._handlers[kind], locked, list(group))
             return [_finished(answer, finish) for answer, (_, finish) in zip(answers, items, strict=True)]
 
         return run
-
-    def _handle(self, kind: type[c.Command], locked: Locked, items: list[c.Command]) -> list[Any]:
-        try:
-            return self._handlers[kind](locked, items)
-        except AccordError as error:
-            return [error] * len(items)
-
-    def _checker(self, shard: int) -> Callable[[Sequence[c.Check]], Sequence[Any]]:
-        def run(items: Sequence[c.Check]) -> list[Any]:
-            services, now_ms = self._view.current().services, self._clock.wall_ms()
-            with self._database.read() as connection:
-                patients = store.patient_facts(connection, shard, [item.query for item in items])
-            return [decide(self._facts(shard, item, patients, services), now_ms) for item in items]
-
-        return run
-
-    def _facts(
-        self,
-        shard: int,
-        item: c.Check,
-        patients: Mapping[int, store.PatientFacts],
-        services: Mapping[str, ServiceRecord],
-    ) -> Facts:
-        patient = patients.get(item.query.address.patient) if item.query.address else None
-        facts = self._exchanges.facts(shard, item.query, patient, services)
-        return resting_on(facts, item.resources) if item.resources else facts
 
     def _prove(self, items: Sequence[c.Outcome]) -> list[list[Proven]]:
         return [
@@ -211,18 +241,15 @@ class Ledger:
         ]
 
 
+def _handle(handler: Handler, locked: Any, items: list[c.Command[Any]]) -> list[Any]:
+    try:
+        return handler(locked, items)
+    except AccordError as error:
+        return [error] * len(items)
+
+
 def _finished(answer: Any, finish: Finish) -> Any:
     try:
         return answer if isinstance(answer, Exception) else finish(answer)
     except Exception as error:  # a value: what is committed must not be run again
         return error
-
-
-def _each(handle: Callable[[Locked, Any], Any]) -> Handler:
-    def attempt(locked: Locked, item: Any) -> Any:
-        try:
-            return handle(locked, item)
-        except AccordError as error:
-            return error
-
-    return lambda locked, items: [attempt(locked, item) for item in items]

@@ -6,7 +6,7 @@ Leaves taking the lock, and COMMIT, to `shard`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -15,7 +15,7 @@ from services.chassis.clock import Clock
 from services.chassis.registry import Snapshot
 from services.consent import tables
 from services.consent.domain.commands import Appended
-from services.consent.vault import Vault
+from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.formats.canonical import dumps
 from services.formats.entry import MAX_BODY, MAX_ENTRY, Entry, EntryType, Pin, commitment
@@ -25,9 +25,10 @@ from services.tlog.note import NoteSigner
 from services.tlog.tree import Frontier, leaf_hash
 
 HEAD, DATA_KEY = tables.table(tables.Head), tables.table(tables.DataKey)
+RECORD = tables.table(tables.RegistryRecord)
 _MOVE_HEAD = (
     update(HEAD)
-    .where(HEAD.c.shard == bindparam("in_shard"))
+    .where(HEAD.c.shard == bindparam("in_shard"), HEAD.c.epoch == bindparam("in_epoch"))
     .values(
         {name: bindparam(name) for name in ("size", "root", "time_ms", "registry_sequence", "registry_hash", "note")}
     )
@@ -35,10 +36,15 @@ _MOVE_HEAD = (
 _FIND_KEYS = select(DATA_KEY.c.patient, DATA_KEY.c.wrapped).where(
     DATA_KEY.c.shard == bindparam("shard"),
     DATA_KEY.c.year == bindparam("year"),
+    DATA_KEY.c.use == bindparam("use"),
     DATA_KEY.c.patient.in_(bindparam("patients", expanding=True)),
 )
 _ADD_KEY, _ADD_ENTRY = insert(DATA_KEY), insert(tables.table(tables.Entry))
 _ADD_OPENING, _ADD_NODE = insert(tables.table(tables.Opening)), insert(tables.table(tables.Node))
+_KNOWN_RECORDS = (
+    select(RECORD.c.service, RECORD.c.hash).where(RECORD.c.shard == bindparam("shard")).order_by(RECORD.c.sequence)
+)
+_ADD_RECORD = insert(RECORD)
 NOBODY = 0
 IDENTITY_YEAR = 0
 
@@ -53,6 +59,7 @@ class Means:
     clock: Clock
     random: Callable[[int], bytes]
     leeway_ms: int
+    epoch: int = 1
 
     @property
     def origin(self) -> str:
@@ -73,15 +80,17 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry to be: what it says in clear (its time, shard, pin and commitment still unset), its body, whose it is.
+    """An entry to be: its type and actor, what else it says in clear, its body, whose it is.
 
     `facts` is what a decision rested on: the body holds only its salted hash, for evidence discloses bodies.
     """
 
-    entry: Entry
+    type: EntryType
+    actor: str
+    clear: dict[str, Any]
     body: dict[str, Any]
-    patient: int = NOBODY
-    facts: dict[str, Any] | None = None
+    patient: int
+    facts: dict[str, Any] | None
 
 
 def draft(
@@ -93,7 +102,7 @@ def draft(
     **clear: Any,
 ) -> Draft:
     """A draft of these clear members."""
-    return Draft(Entry(type_, 0, 0, Pin(0, ""), "", actor, **clear), body, patient, facts)
+    return Draft(type_, actor, clear, body, patient, facts)
 
 
 class Locked:
@@ -103,11 +112,12 @@ class Locked:
         self, means: Means, connection: Connection, head: Any, frontier: Frontier, snapshot: Snapshot | None
     ) -> None:
         self.connection, self.shard, self.origin = connection, means.shard, means.origin
+        self.epoch = means.epoch
         self.snapshot, self.head = snapshot, head
         self.now_ms = means.read_clock(head.time_ms)
         self.pin = Pin(head.registry_sequence, head.registry_hash)
         self._means, self._frontier = means, frontier
-        self._keys: dict[tuple[int, int], bytes] = {}
+        self._keys: dict[tuple[int, int, Use], bytes] = {}
         self._entries: list[dict[str, Any]] = []
         self._openings: list[dict[str, Any]] = []
         self._leaves: list[bytes] = []
@@ -119,34 +129,41 @@ class Locked:
         if snapshot is None or snapshot.lease.pin.sequence < self.pin.sequence:
             raise AccordError(Reason.REGISTRY_STALE, retry_after=1.0)
         if snapshot.lease.pin != self.pin:
-            self._observe(snapshot.lease.pin)
+            self._observe(snapshot)
         return snapshot
 
-    def _observe(self, pin: Pin) -> None:
-        if pin.sequence == self.pin.sequence:
+    def _observe(self, snapshot: Snapshot) -> None:
+        """Moves on to a newer snapshot, and keeps the records that it changed: decisions are explained by them later."""
+        if snapshot.pin.sequence == self.pin.sequence:
             raise AccordError(Reason.REGISTRY_STALE, "two registry snapshots have one sequence")
-        self.pin = pin
+        self.pin = snapshot.pin
+        known = {row.service: row.hash for row in self.connection.execute(_KNOWN_RECORDS, {"shard": self.shard})}
+        place = {"shard": self.shard, "sequence": self.pin.sequence}
+        hashes = snapshot.hashes
+        changed = [name for name in {**known, **hashes} if known.get(name) != hashes.get(name, b"")]
+        rows = [
+            place | {"service": name, "hash": hashes.get(name, b""), "data": snapshot.raw(name)} for name in changed
+        ]
+        if rows:
+            self.connection.execute(_ADD_RECORD, rows)
         self.append(draft(EntryType.REGISTRY_OBSERVED, "ledger", {}))
 
     def append(self, item: Draft) -> Appended:
         """Appends one entry, its opening sealed under the patient's data key of this year."""
         index = self.head.size + len(self._leaves)
-        key, place, salt = self.key(item.patient), f"{self.origin}|{index}", self._means.random(32)
+        use = use_of(item.type)
+        key, place, salt = self.key(item.patient, use=use), f"{self.origin}|{index}", self._means.random(32)
         bound, facts = self._seal_facts(item, key, place)
         body = dumps(item.body | bound)
-        entry = replace(
-            item.entry,
-            time_ms=self.now_ms,
-            shard=self.shard,
-            registry=self.pin,
-            commit=commitment(salt, body),
-        ).to_bytes()
+        commit = commitment(salt, body)
+        entry = Entry(item.type, self.now_ms, self.shard, self.pin, commit, item.actor, **item.clear).to_bytes()
         if len(body) > MAX_BODY or len(entry) > MAX_ENTRY:
             raise ValueError("an entry or its body is longer than a verifier reads")
         sealed = self._means.vault.seal_opening(key, salt, body, place)
-        self._entries.append({"shard": self.shard, "idx": index, "data": entry})
-        owner = {"patient": item.patient, "year": self._year}
-        self._openings.append({"shard": self.shard, "idx": index, "sealed": sealed, "facts": facts} | owner)
+        at = {"shard": self.shard, "epoch": self.epoch, "idx": index}
+        self._entries.append(at | {"data": entry})
+        owner = {"patient": item.patient, "year": self._year, "use": use.value}
+        self._openings.append(at | {"sealed": sealed, "facts": facts} | owner)
         self._leaves.append(leaf_hash(entry))
         return Appended(self.origin, index, self._leaves[-1])
 
@@ -156,26 +173,33 @@ class Locked:
         salt, facts = self._means.random(32), dumps(item.facts)
         return {"facts": commitment(salt, facts)}, self._means.vault.seal_opening(key, salt, facts, facts_place(place))
 
-    def key(self, patient: int, year: int | None = None) -> bytes:
+    def count_unwritten(self, patient: int, uses: Sequence[Use]) -> int:
+        """How many openings of a patient, under keys of these uses, this transaction holds that are not yet rows."""
+        return sum(item["patient"] == patient and item["use"] in uses for item in self._openings)
+
+    def random(self, count: int) -> bytes:
+        """So many random bytes."""
+        return self._means.random(count)
+
+    def key(self, patient: int, year: int | None = None, use: Use = Use.RECORD) -> bytes:
         """The patient's data key of a year (this one by default), made now if there was none."""
         year = self._year if year is None else year
-        if (patient, year) not in self._keys:
-            self.load_keys([patient], year)
-        return self._keys[patient, year]
+        if (patient, year, use) not in self._keys:
+            self.load_keys([patient], year, use)
+        return self._keys[patient, year, use]
 
-    def load_keys(self, patients: Sequence[int], year: int | None = None) -> None:
+    def load_keys(self, patients: Sequence[int], year: int | None = None, use: Use = Use.RECORD) -> None:
         """Reads, or makes, the data keys of several patients at once."""
         year = self._year if year is None else year
-        wanted = sorted({patient for patient in patients if (patient, year) not in self._keys})
-        key = {"shard": self.shard, "year": year, "patients": wanted}
+        wanted = sorted({patient for patient in patients if (patient, year, use) not in self._keys})
+        place = {"shard": self.shard, "year": year, "use": use.value}
         vault = self._means.vault
-        for patient, wrapped in self.connection.execute(_FIND_KEYS, key) if wanted else ():
-            self._keys[patient, year] = vault.unwrap(wrapped, self.shard, patient, year)
-        missing = [patient for patient in wanted if (patient, year) not in self._keys]
-        self._keys |= {(patient, year): vault.new_key() for patient in missing}
+        for patient, wrapped in self.connection.execute(_FIND_KEYS, place | {"patients": wanted}) if wanted else ():
+            self._keys[patient, year, use] = vault.unwrap(wrapped, self.shard, patient, year, use)
+        missing = [patient for patient in wanted if (patient, year, use) not in self._keys]
+        self._keys |= {(patient, year, use): vault.new_key() for patient in missing}
         rows = [
-            {"shard": self.shard, "patient": p, "year": year}
-            | {"wrapped": vault.wrap(self._keys[p, year], self.shard, p, year)}
+            place | {"patient": p, "wrapped": vault.wrap(self._keys[p, year, use], self.shard, p, year, use)}
             for p in missing
         ]
         if rows:
@@ -186,7 +210,9 @@ class Locked:
         if not self._leaves:
             return self._frontier
         frontier, nodes = self._frontier.extend(self._leaves)
-        rows = [{"shard": self.shard, "level": n.level, "idx": n.index, "hash": n.hash} for n in nodes]
+        rows = [
+            {"shard": self.shard, "epoch": self.epoch, "level": n.level, "idx": n.index, "hash": n.hash} for n in nodes
+        ]
         self.connection.execute(_ADD_ENTRY, self._entries)
         self.connection.execute(_ADD_OPENING, self._openings)
         self.connection.execute(_ADD_NODE, rows)
@@ -199,8 +225,13 @@ class Locked:
             "registry_hash": self.pin.hash,
             "note": self._means.sign(frontier.size, root),
         }
-        self.connection.execute(_MOVE_HEAD, {"in_shard": self.shard} | changes)
+        self.connection.execute(_MOVE_HEAD, {"in_shard": self.shard, "in_epoch": self.epoch} | changes)
         return frontier
+
+
+def use_of(type_: EntryType) -> Use:
+    """Which of a patient's keys seals what an entry of this type commits to: an exchange's is a trace of access."""
+    return Use.TRACE if type_.value.startswith("exchange.") else Use.RECORD
 
 
 def facts_place(place: str) -> str:

@@ -4,18 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from services.chassis.db import Database
 from services.consent import tables
-from services.consent.locked import DATA_KEY, HEAD, facts_place
+from services.consent.locked import DATA_KEY, HEAD, RECORD, facts_place
 from services.consent.shard import ENTRY, read_nodes
-from services.consent.vault import Vault
+from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.tlog.proof import consistency_proof, inclusion_proof
 from services.tlog.tlog_proof import format_proof
 
 OPENING = tables.table(tables.Opening)
+_OWNER = (
+    OPENING.c.shard == DATA_KEY.c.shard,
+    OPENING.c.patient == DATA_KEY.c.patient,
+    OPENING.c.year == DATA_KEY.c.year,
+    OPENING.c.use == DATA_KEY.c.use,
+)
+_SAME_PLACE = (OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx)
+_OPENED = (
+    select(ENTRY.c.idx.label("place"), ENTRY.c.data, OPENING, DATA_KEY.c.wrapped)
+    .select_from(ENTRY.outerjoin(OPENING, and_(*_SAME_PLACE)).outerjoin(DATA_KEY, and_(*_OWNER)))
+    .order_by(ENTRY.c.idx)
+)
+Sealed = tuple[bytes, bytes]
+"""What a salted hash commits to: the salt, 32 bytes, and the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,93 +39,170 @@ class Proven:
     index: int
     entry: bytes
     proof: str
-    opening: tuple[bytes, bytes] | None
+    opening: Sealed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An entry, what its commitment opens to, and what a decision rested on, where those still exist."""
+
+    entry: bytes
+    opening: Sealed | None
+    facts: Sealed | None
 
 
 class Proofs:
-    """Reads of all shards, by the thread that calls."""
+    """Reads of all logs, by the thread that calls: those of this epoch, and of the epochs before it."""
 
-    def __init__(self, database: Database, vault: Vault, origins: Sequence[str]) -> None:
-        self._database, self._vault = database, vault
+    def __init__(self, database: Database, vault: Vault, origins: Sequence[str], epoch: int = 1) -> None:
+        self._database, self._vault, self._epoch = database, vault, epoch
         self._shards = {origin: shard for shard, origin in enumerate(origins)}
+        self._origins = list(origins)
+        self._earlier: dict[str, tuple[int, int]] = {}
+
+    def origin(self, shard: int) -> str:
+        """The origin of a shard's log of this epoch."""
+        return self._origins[shard]
 
     def shard(self, origin: str) -> int:
-        """The shard of a log's origin. Raises: AccordError RESOURCE_NOT_FOUND."""
+        """The shard of a log of this epoch. Raises: AccordError RESOURCE_NOT_FOUND."""
         if origin not in self._shards:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         return self._shards[origin]
 
+    def log(self, origin: str) -> tuple[int, int]:
+        """(shard, epoch) of a log of any epoch. Raises: AccordError RESOURCE_NOT_FOUND."""
+        if origin in self._shards:
+            return self._shards[origin], self._epoch
+        if origin not in self._earlier:
+            with self._database.read() as connection:
+                rows = connection.execute(select(HEAD.c.origin, HEAD.c.shard, HEAD.c.epoch)).all()
+            self._earlier = {row.origin: (row.shard, row.epoch) for row in rows}
+        if origin not in self._earlier:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        return self._earlier[origin]
+
     def checkpoints(self) -> list[str]:
-        """The latest signed checkpoint of each shard."""
+        """The latest signed checkpoint of each shard's log of this epoch."""
+        notes = select(HEAD.c.note).where(HEAD.c.epoch == self._epoch).order_by(HEAD.c.shard)
         with self._database.read() as connection:
-            return list(connection.execute(select(HEAD.c.note).order_by(HEAD.c.shard)).scalars())
+            return list(connection.execute(notes).scalars())
+
+    def sizes(self) -> list[int]:
+        """The size of each shard's log of this epoch."""
+        sizes = select(HEAD.c.size).where(HEAD.c.epoch == self._epoch).order_by(HEAD.c.shard)
+        with self._database.read() as connection:
+            return list(connection.execute(sizes).scalars())
 
     def prove(self, origin: str, indices: Sequence[int], *, openings: bool) -> list[Proven]:
         """Entries with their proofs against one checkpoint. Raises: AccordError RESOURCE_NOT_FOUND."""
-        shard = self.shard(origin)
+        log = self.log(origin)
         with self._database.read() as connection:
-            head = connection.execute(select(HEAD.c.size, HEAD.c.note).where(HEAD.c.shard == shard)).one()
+            head = connection.execute(select(HEAD.c.size, HEAD.c.note).where(*_head(*log))).one()
             if not all(0 <= index < head.size for index in indices):
                 raise AccordError(Reason.RESOURCE_NOT_FOUND)
             return [
                 Proven(
                     index,
-                    self._entry(connection, shard, index),
+                    self._entry(connection, log, index),
                     format_proof(
                         index,
-                        inclusion_proof(index, head.size, lambda nodes: read_nodes(connection, shard, nodes)),
+                        inclusion_proof(index, head.size, lambda nodes: read_nodes(connection, *log, nodes)),
                         head.note,
                     ),
-                    self._opening(connection, origin, shard, index) if openings else None,
+                    self._opening(connection, origin, log, index) if openings else None,
                 )
                 for index in indices
             ]
 
     def consistency(self, origin: str, old: int, new: int) -> list[bytes]:
         """The consistency proof between two sizes. Raises: AccordError RESOURCE_NOT_FOUND beyond the log's."""
-        shard = self.shard(origin)
+        log = self.log(origin)
         with self._database.read() as connection:
-            size = connection.execute(select(HEAD.c.size).where(HEAD.c.shard == shard)).scalar_one()
+            size = connection.execute(select(HEAD.c.size).where(*_head(*log))).scalar_one()
             if not 1 <= old <= new <= size:
                 raise AccordError(Reason.RESOURCE_NOT_FOUND)
-            return consistency_proof(old, new, lambda nodes: read_nodes(connection, shard, nodes))
+            return consistency_proof(old, new, lambda nodes: read_nodes(connection, *log, nodes))
 
     def entries(self, origin: str, first: int, count: int) -> list[bytes]:
         """Up to `count` entries from index `first`, in log order."""
-        shard = self.shard(origin)
-        where = (ENTRY.c.shard == shard, ENTRY.c.idx >= first, ENTRY.c.idx < first + count)
+        shard, epoch = self.log(origin)
+        where = (ENTRY.c.shard == shard, ENTRY.c.epoch == epoch, ENTRY.c.idx >= first, ENTRY.c.idx < first + count)
         with self._database.read() as connection:
             return list(connection.execute(select(ENTRY.c.data).where(*where).order_by(ENTRY.c.idx)).scalars())
 
-    def facts(self, origin: str, index: int) -> tuple[bytes, bytes] | None:
-        """(salt, facts) of a decision, which its body's `facts` commits to; None where there are none, or no more."""
-        shard = self.shard(origin)
+    def head(self, origin: str) -> tuple[int, str]:
+        """(size, signed checkpoint) of a log of any epoch. Raises: AccordError RESOURCE_NOT_FOUND."""
+        log = self.log(origin)
         with self._database.read() as connection:
-            row = self._sealed(connection, shard, index)
+            row = connection.execute(select(HEAD.c.size, HEAD.c.note).where(*_head(*log))).one()
+        return row.size, row.note
+
+    def opened(self, origin: str, first: int, end: int) -> list[Opened]:
+        """Entries from index `first` until before `end`, opened where they still can be, in log order."""
+        shard, epoch = self.log(origin)
+        where = (ENTRY.c.shard == shard, ENTRY.c.epoch == epoch, ENTRY.c.idx >= first, ENTRY.c.idx < end)
+        keys: dict[bytes, bytes] = {}
+        with self._database.read() as connection:
+            rows = connection.execute(_OPENED.where(*where)).all()
+        return [self._unseal(origin, row, keys) for row in rows]
+
+    def _unseal(self, origin: str, row: Any, keys: dict[bytes, bytes]) -> Opened:
+        if row.wrapped is None:
+            return Opened(row.data, None, None)
+        if row.wrapped not in keys:
+            keys[row.wrapped] = self._key(row)
+        place = f"{origin}|{row.place}"
+        opening = self._vault.open_opening(keys[row.wrapped], row.sealed, place)
+        facts = self._vault.open_opening(keys[row.wrapped], row.facts, facts_place(place)) if row.facts else None
+        return Opened(row.data, opening, facts)
+
+    def records(self, origin: str) -> list[tuple[str, int]]:
+        """(service, sequence) of the registry records that the log's shard has kept, each of them once."""
+        shard, _ = self.log(origin)
+        where = (RECORD.c.shard == shard, RECORD.c.hash != b"")
+        places = select(RECORD.c.hash, RECORD.c.service, RECORD.c.sequence).where(*where)
+        with self._database.read() as connection:
+            rows = connection.execute(places.order_by(RECORD.c.service, RECORD.c.sequence)).all()
+        return list({row.hash: (row.service, row.sequence) for row in rows}.values())
+
+    def record(self, origin: str, service: str, sequence: int) -> bytes:
+        """The exact bytes of one of them."""
+        shard, _ = self.log(origin)
+        where = (RECORD.c.shard == shard, RECORD.c.service == service, RECORD.c.sequence == sequence)
+        with self._database.read() as connection:
+            data: bytes = connection.execute(select(RECORD.c.data).where(*where)).scalar_one()
+        return data
+
+    def facts(self, origin: str, index: int) -> Sealed | None:
+        """(salt, facts) of a decision, which its body's `facts` commits to; None where there are none, or no more."""
+        log = self.log(origin)
+        with self._database.read() as connection:
+            row = self._sealed(connection, log, index)
         if row is None or not row.facts:
             return None
-        key = self._vault.unwrap(row.wrapped, shard, row.patient, row.year)
-        return self._vault.open_opening(key, row.facts, facts_place(f"{origin}|{index}"))
+        return self._vault.open_opening(self._key(row), row.facts, facts_place(f"{origin}|{index}"))
+
+    def _key(self, row: Any) -> bytes:
+        return self._vault.unwrap(row.wrapped, row.shard, row.patient, row.year, Use(row.use))
 
     @staticmethod
-    def _entry(connection: Connection, shard: int, index: int) -> bytes:
-        where = (ENTRY.c.shard == shard, ENTRY.c.idx == index)
+    def _entry(connection: Connection, log: tuple[int, int], index: int) -> bytes:
+        where = (ENTRY.c.shard == log[0], ENTRY.c.epoch == log[1], ENTRY.c.idx == index)
         data: bytes = connection.execute(select(ENTRY.c.data).where(*where)).scalar_one()
         return data
 
-    def _opening(self, connection: Connection, origin: str, shard: int, index: int) -> tuple[bytes, bytes] | None:
-        row = self._sealed(connection, shard, index)
+    def _opening(self, connection: Connection, origin: str, log: tuple[int, int], index: int) -> Sealed | None:
+        row = self._sealed(connection, log, index)
         if row is None:
             return None
-        key = self._vault.unwrap(row.wrapped, shard, row.patient, row.year)
-        return self._vault.open_opening(key, row.sealed, f"{origin}|{index}")
+        return self._vault.open_opening(self._key(row), row.sealed, f"{origin}|{index}")
 
     @staticmethod
-    def _sealed(connection: Connection, shard: int, index: int) -> Any | None:
-        owner = (
-            OPENING.c.shard == DATA_KEY.c.shard,
-            OPENING.c.patient == DATA_KEY.c.patient,
-            OPENING.c.year == DATA_KEY.c.year,
-        )
-        statement = select(OPENING, DATA_KEY.c.wrapped).where(OPENING.c.shard == shard, OPENING.c.idx == index, *owner)
-        return connection.execute(statement).one_or_none()
+    def _sealed(connection: Connection, log: tuple[int, int], index: int) -> Any | None:
+        at = (OPENING.c.shard == log[0], OPENING.c.epoch == log[1], OPENING.c.idx == index)
+        return connection.execute(select(OPENING, DATA_KEY.c.wrapped).where(*at, *_OWNER)).one_or_none()
+
+
+def _head(shard: int, epoch: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return HEAD.c.shard == shard, HEAD.c.epoch == epoch

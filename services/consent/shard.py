@@ -6,12 +6,14 @@ before, is never extended. Crash outcomes: before COMMIT nothing happened; after
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
 
 from services.chassis.clock import Clock
+from services.chassis.config import ConfigError
 from services.chassis.db import Database
 from services.chassis.registry import Snapshot
 from services.consent import tables
@@ -25,13 +27,23 @@ from services.tlog.proof import inclusion_proof, verify_inclusion
 from services.tlog.tree import EMPTY_ROOT, Coordinate, Frontier, leaf_hash
 
 ENTRY, NODE = tables.table(tables.Entry), tables.table(tables.Node)
-_LOCK = select(HEAD).where(HEAD.c.shard == bindparam("shard")).with_for_update()
-_LAST_ENTRY = select(ENTRY.c.idx, ENTRY.c.data).where(ENTRY.c.shard == bindparam("shard")).order_by(ENTRY.c.idx.desc())
-_READ_HEAD = select(HEAD).where(HEAD.c.shard == bindparam("shard"))
+_IN_HEAD = (HEAD.c.shard == bindparam("shard"), HEAD.c.epoch == bindparam("epoch"))
+_LOCK = select(HEAD).where(*_IN_HEAD).with_for_update()
+_LAST_ENTRY = (
+    select(ENTRY.c.idx, ENTRY.c.data)
+    .where(ENTRY.c.shard == bindparam("shard"), ENTRY.c.epoch == bindparam("epoch"))
+    .order_by(ENTRY.c.idx.desc())
+)
+_READ_HEAD = select(HEAD).where(*_IN_HEAD)
+_EPOCHS = select(HEAD.c.epoch, HEAD.c.origin).where(HEAD.c.shard == bindparam("shard"))
 _ADD_HEAD = insert(HEAD)
 _FIND_NODES = select(NODE.c.level, NODE.c.idx, NODE.c.hash).where(
-    NODE.c.shard == bindparam("shard"), tuple_(NODE.c.level, NODE.c.idx).in_(bindparam("nodes", expanding=True))
+    NODE.c.shard == bindparam("shard"),
+    NODE.c.epoch == bindparam("epoch"),
+    tuple_(NODE.c.level, NODE.c.idx).in_(bindparam("nodes", expanding=True)),
 )
+RECOVERING = "recovering "
+"""What stands before a head's origin from the recovery that makes it until that has ended (`recovery`)."""
 
 
 class ShardLog:
@@ -46,19 +58,34 @@ class ShardLog:
         clock: Clock,
         random: Callable[[int], bytes],
         leeway_ms: int,
+        epoch: int = 1,
     ) -> None:
-        self.shard, self.origin = shard, signer.name
-        self._database, self._means = database, Means(shard, signer, vault, clock, random, leeway_ms)
+        self.shard, self.epoch, self.origin = shard, epoch, signer.name
+        self._log = {"shard": shard, "epoch": epoch}
+        self._database, self._means = database, Means(shard, signer, vault, clock, random, leeway_ms, epoch)
         self._frontier: Frontier | None = None
         self._seen = (0, EMPTY_ROOT)
 
     def create(self) -> None:
-        """Makes the empty log's head, unless there is one."""
-        with self._database.write() as connection:
-            if connection.execute(_READ_HEAD, {"shard": self.shard}).first() is None:
+        """Makes the empty log's head, unless there is one. Raises: ConfigError for another epoch than the shard's last."""
+        # Where another process makes it at the same moment (PostgreSQL), the second insert waits, and finds it there.
+        with suppress(IntegrityError), self._database.write() as connection:
+            known = {row.epoch: row.origin for row in connection.execute(_EPOCHS, {"shard": self.shard})}
+            if known:
+                self._check_epoch(known)
+            else:
                 empty = {"size": 0, "root": EMPTY_ROOT, "time_ms": 0, "note": self._means.sign(0, EMPTY_ROOT)}
                 pin = {"registry_sequence": 0, "registry_hash": EMPTY_ROOT.hex()}
-                connection.execute(_ADD_HEAD, {"shard": self.shard, "origin": self.origin} | empty | pin)
+                connection.execute(_ADD_HEAD, self._log | {"origin": self.origin} | empty | pin)
+
+    def _check_epoch(self, known: dict[int, str]) -> None:
+        last = max(known)
+        if last > self.epoch:
+            raise ConfigError(f"epoch: {self.origin} has ended, the database holds epoch {last}")
+        if last < self.epoch:
+            raise ConfigError(f"epoch: the database holds epoch {last}; only a recovery begins another")
+        if known[last].startswith(RECOVERING):
+            raise ConfigError(f"epoch: the recovery of {self.origin} has not ended; run it again")
 
     def verify(self) -> None:
         """Checks that the head is signed by this log's key, is the root of the stored tree, and agrees with the last entry.
@@ -67,9 +94,9 @@ class ShardLog:
         LEDGER_ROLLED_BACK.
         """
         with self._database.read() as connection:
-            head = connection.execute(_READ_HEAD, {"shard": self.shard}).one()
+            head = connection.execute(_READ_HEAD, self._log).one()
             self._trusted(connection, head)
-            last = connection.execute(_LAST_ENTRY.limit(1), {"shard": self.shard}).first()
+            last = connection.execute(_LAST_ENTRY.limit(1), self._log).first()
             if head.size != (0 if last is None else last.idx + 1):
                 raise self._broken("the entries do not end where the head does")
             if last is not None:
@@ -78,7 +105,9 @@ class ShardLog:
     def _check_last(self, connection: Connection, head: Any, data: bytes) -> None:
         """Time and registry pin stand in no checkpoint: the last entry, proven, is what binds them."""
         try:
-            path = inclusion_proof(head.size - 1, head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
+            path = inclusion_proof(
+                head.size - 1, head.size, lambda nodes: read_nodes(connection, self.shard, self.epoch, nodes)
+            )
             verify_inclusion(leaf_hash(data), head.size - 1, head.size, path, head.root)
             entry = parse_entry(data)
         except (ValueError, KeyError) as error:
@@ -95,7 +124,7 @@ class ShardLog:
         """
         try:
             with self._database.write() as connection:
-                head = connection.execute(_LOCK, {"shard": self.shard}).one()
+                head = connection.execute(_LOCK, self._log).one()
                 frontier = self._load(connection, head)
                 locked = Locked(self._means, connection, head, frontier, snapshot)
                 yield locked
@@ -119,7 +148,7 @@ class ShardLog:
         """The stored tree's right edge, where a head signed by this log's key says that it is the log's."""
         try:
             checkpoint = open_checkpoint(head.note, self._means.signer.verifier)
-            frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, nodes))
+            frontier = Frontier.load(head.size, lambda nodes: read_nodes(connection, self.shard, self.epoch, nodes))
         except (ValueError, KeyError) as error:
             raise self._broken("the head does not hold") from error
         if not (checkpoint.size == head.size and checkpoint.root == head.root == frontier.root()):
@@ -130,10 +159,10 @@ class ShardLog:
         return AccordError(Reason.LEDGER_ROLLED_BACK, f"{self.origin}: {why}")
 
 
-def read_nodes(connection: Connection, shard: int, nodes: Sequence[Coordinate]) -> list[bytes]:
+def read_nodes(connection: Connection, shard: int, epoch: int, nodes: Sequence[Coordinate]) -> list[bytes]:
     """The hashes of complete subtrees, in the order asked. Raises: KeyError when one is missing."""
     if not nodes:
         return []
-    rows = connection.execute(_FIND_NODES, {"shard": shard, "nodes": list(nodes)})
+    rows = connection.execute(_FIND_NODES, {"shard": shard, "epoch": epoch, "nodes": list(nodes)})
     found = {(level, idx): hash_ for level, idx, hash_ in rows}
     return [found[node] for node in nodes]

@@ -6,6 +6,7 @@ that a database administrator cannot swap two ciphertexts; an INS is found only 
 
 import hmac
 from collections.abc import Callable
+from enum import IntEnum
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,25 +17,32 @@ from services.nomenclature.ins import Ins
 _NONCE = 12
 
 
+class Use(IntEnum):
+    """What a data key is for: traces of access outlive the record (EHDS article 9), so they have keys of their own."""
+
+    RECORD = 0
+    TRACE = 1
+
+
 class Vault:
     """Keys derived from one master secret; `derive(label)` and `random(n)` are the caller's."""
 
     def __init__(self, derive: Callable[[str], bytes], random: Callable[[int], bytes]) -> None:
         self._wrapping = AESGCM(derive("data keys"))
-        self._directory = derive("ins directory")
+        self._directory, self._persons = derive("ins directory"), derive("persons")
         self._random = random
 
     def new_key(self) -> bytes:
         """A fresh data key, 32 bytes."""
         return self._random(32)
 
-    def wrap(self, key: bytes, shard: int, patient: int, year: int) -> bytes:
-        """The data key under the master key, bound to its owner and year."""
-        return _seal(self._wrapping, self._random(_NONCE), key, f"{shard}/{patient}/{year}")
+    def wrap(self, key: bytes, shard: int, patient: int, year: int, use: Use = Use.RECORD) -> bytes:
+        """The data key under the master key, bound to its owner, year and use."""
+        return _seal(self._wrapping, self._random(_NONCE), key, _owner(shard, patient, year, use))
 
-    def unwrap(self, wrapped: bytes, shard: int, patient: int, year: int) -> bytes:
+    def unwrap(self, wrapped: bytes, shard: int, patient: int, year: int, use: Use = Use.RECORD) -> bytes:
         """The data key. Raises: cryptography's InvalidTag when it is not this owner's."""
-        return _open(self._wrapping, wrapped, f"{shard}/{patient}/{year}")
+        return _open(self._wrapping, wrapped, _owner(shard, patient, year, use))
 
     def seal_opening(self, key: bytes, salt: bytes, body: bytes, place: str) -> bytes:
         """Salt and body under a data key, bound to the entry's place."""
@@ -62,11 +70,19 @@ class Vault:
         """Whether an identity is the one of this keyed hash."""
         return hmac.compare_digest(ins_hash, self.ins_hash(ins))
 
+    def person_hash(self, person: str) -> str:
+        """What stands for a person whom the portal names, in hexadecimal; empty for nobody."""
+        return hmac.digest(self._persons, person.encode(), sha256).hex() if person else ""
+
 
 def subject_of(identity_key: bytes, audience: str) -> str:
     """What stands for a patient towards one audience in the log: HMAC-SHA-256, in hexadecimal."""
     subject_key = hmac.digest(identity_key, b"subject", sha256)
     return hmac.digest(subject_key, audience.encode(), sha256).hex()
+
+
+def _owner(shard: int, patient: int, year: int, use: Use) -> str:
+    return f"{shard}/{patient}/{year}" + (f"/{use.value}" if use else "")
 
 
 def _seal(cipher: AESGCM, nonce: bytes, plain: bytes, place: str) -> bytes:

@@ -5,9 +5,12 @@ import sys
 import typer
 
 from services.chassis.config import ConfigError
+from services.ctl.audit import audit_app
 from services.ctl.authority import keys_app, pki_app
 from services.ctl.call import call, errors, explain
+from services.ctl.consent import consent_app
 from services.ctl.demo import demo
+from services.ctl.ledger import ledger_app
 from services.ctl.private_files import PkiError
 from services.ctl.stack import StackError
 from services.ctl.up import up
@@ -23,6 +26,9 @@ app.command()(demo)
 app.command()(up)
 app.command()(call)
 app.command()(verify)
+app.add_typer(consent_app, name="consent")
+app.add_typer(audit_app, name="audit")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(trust_app, name="trust")
 app.add_typer(pki_app, name="pki")
 app.add_typer(keys_app, name="keys")

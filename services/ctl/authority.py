@@ -14,7 +14,7 @@ from services.ctl.private_files import PkiError, write_private
 console = Console(soft_wrap=True)
 pki_app = typer.Typer(no_args_is_help=True, help="A local certificate authority for mTLS.")
 keys_app = typer.Typer(no_args_is_help=True, help="Accord's own signing keys and secrets.")
-OWN = ("registry", "consent", "exchange", "portal", "registrar", "auditor")
+OWN = ("registry", "consent", "exchange", "portal", "platform", "registrar", "auditor")
 
 
 @pki_app.command("init")
@@ -75,9 +75,10 @@ def issue(
 def init_keys(
     folder: Annotated[Path, typer.Option(help="Where to write the keys that are missing.")] = Path("keys"),
 ) -> None:
-    """Makes the lease, checkpoint, permit and broker signing keys, and the ledger's master secret; keeps those there are.
+    """Makes the lease, checkpoint, permit and broker signing keys, the ledger's master secret, and a key for a portal that
+    has none of its own; keeps those there are.
 
     Example: accord keys init --folder keys
     """
     keys.init_keys(folder)
-    console.print(f"{folder}: {keys.LEASE}, {keys.LOG}, {keys.PERMIT}, {keys.BROKER}, {keys.MASTER}")
+    console.print(f"{folder}: {keys.LEASE}, {keys.LOG}, {keys.PERMIT}, {keys.BROKER}, {keys.MASTER}, {keys.PORTAL}")

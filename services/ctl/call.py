@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import grpc
 import typer
+from accord.consent.v1 import consent_service_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import Default
@@ -18,8 +20,11 @@ from rich.console import Console
 
 from services.chassis.channel import open_channel
 from services.chassis.identity import Identity
+from services.chassis.keys import load_signer
 from services.chassis.status import accord_error
 from services.chassis.tls import TlsFiles
+from services.ctl import keys
+from services.ctl.portal import PortalHand
 from services.errors import MEANINGS, AccordError, Reason
 
 errors = Console(stderr=True, soft_wrap=True)
@@ -27,7 +32,8 @@ SERVICES = {
     "registry": {"v1.registry_service": "RegistryService", "v1.catalog_service": "CatalogService"}
     | {"v1.lease_service": "LeaseService"},
     "consent": {"v1.consent_service": "ConsentService", "v1.consent_reader_service": "ConsentReaderService"}
-    | {"v1.decision_service": "DecisionService", "v1.audit_service": "AuditService"},
+    | {"v1.decision_service": "DecisionService", "v1.audit_service": "AuditService"}
+    | {"v1.consent_request_service": "ConsentRequestService", "v1.platform_service": "PlatformService"},
     "exchange": {"v1.exchange_service": "ExchangeService"},
 }
 PORTS = {"registry": 7401, "consent": 7402, "exchange": 7403}
@@ -43,6 +49,12 @@ def call(
     target: Annotated[str | None, typer.Option(help="host:port; default: the stack that accord up started.")] = None,
     trust_domain: Annotated[str, typer.Option(help="The trust domain.")] = "accord.example",
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 15.0,
+    asserts: Annotated[
+        bool,
+        typer.Option(
+            "--assert", help="Sign a grant or an amendment, as a portal must: FOLDER/keys/portal/assertion.pem."
+        ),
+    ] = False,
 ) -> None:
     """Calls one RPC over mTLS and prints the answer as JSON. A streamed request is a JSON array.
 
@@ -51,9 +63,14 @@ def call(
     accord call CatalogService/ListServices -d '{}' --as registrar
 
     accord call AuditService/GetCheckpoints --as auditor
+
+    accord call ConsentService/GrantConsent -d @grant.json --as portal --assert
     """
     server, descriptor = find_method(method)
     requests = _requests(descriptor, data)
+    if asserts:
+        signer = load_signer(folder / "keys" / keys.PORTAL)
+        assert_requests(requests, PortalHand(signer, trust_domain, lambda: int(time.time())))
     address = target or f"127.0.0.1:{PORTS[server]}"
     tls = folder / "tls"
     files = TlsFiles(tls / f"{role}.crt", tls / f"{role}.key", folder / "ca" / "ca.crt")
@@ -63,6 +80,16 @@ def call(
         explain(error)
         raise typer.Exit(1) from None
     print(json_format.MessageToJson(answer, preserving_proto_field_name=True))
+
+
+def assert_requests(requests: list[Message], hand: PortalHand) -> None:
+    """Fills in the assertion of each grant and amendment; an amendment's consent names its service for that."""
+    for request in requests:
+        if isinstance(request, consent_service_pb2.GrantConsentRequest):
+            jti = request.request or request.request_id
+            request.assertion = hand.grant(request.consent, request.profile, jti)
+        elif isinstance(request, consent_service_pb2.AmendConsentRequest):
+            request.assertion = hand.amend(request.consent, request.consent.service, request.request_id)
 
 
 def find_method(name: str) -> tuple[str, MethodDescriptor]:

@@ -1,17 +1,23 @@
-"""An auditor's reading of the whole log: every entry, the root they make, and the one rule that the log alone proves."""
+"""An auditor's reading of the whole log: every entry, the root they make, and the one rule that the log alone proves.
+
+The rule is promise 2, as the log states it: each authorisation rests on the newest revisions of consents, which the entries
+before it made and left standing, at a time before they end, and by a permit that does not outlive them.
+"""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accord.consent.v1 import audit_service_pb2, audit_service_pb2_grpc
 
-from services.formats.entry import Entry, EntryType, parse_entry
+from services.formats.entry import LIVE, REVISING, Entry, EntryType, parse_entry
 from services.formats.trust import Trust
 from services.tlog.checkpoint import Checkpoint, open_checkpoint
 from services.tlog.tree import leaf_hash, merkle_root
 
-PAGE = 500
 CALL_S = 15.0
+FINAL = frozenset({EntryType.CONSENT_REVOKED, EntryType.CONSENT_EXPIRED, EntryType.CONSENT_ENDED})
+"""The entries after which a consent carries nothing, for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +40,85 @@ class Logbook:
 async def read_log(audit: "audit_service_pb2_grpc.AuditServiceAsyncStub", trust: Trust) -> list[Logbook]:
     """Every shard's log, verified. Raises: ValueError when entries and signed checkpoint disagree."""
     answer = await audit.GetCheckpoints(audit_service_pb2.GetCheckpointsRequest(), timeout=CALL_S)
-    return [await _read_shard(audit, trust, note) for note in answer.checkpoints]
+    return [await _read_shard(audit, trust, note.partition("\n")[0]) for note in answer.checkpoints]
 
 
-async def _read_shard(audit: "audit_service_pb2_grpc.AuditServiceAsyncStub", trust: Trust, note: str) -> Logbook:
-    log = trust.log(note.partition("\n")[0])
+async def _read_shard(audit: "audit_service_pb2_grpc.AuditServiceAsyncStub", trust: Trust, origin: str) -> Logbook:
+    log = trust.log(origin)
     if log is None:
         raise ValueError("a checkpoint of a log that TRUST does not list")
+    note, entries = "", []
+    async for part in audit.ExportEntries(audit_service_pb2.ExportEntriesRequest(origin=origin)):
+        note = note or part.checkpoint
+        entries += [item.entry for item in part.items]
     checkpoint = open_checkpoint(note, log)
-    entries: list[bytes] = []
-    while len(entries) < checkpoint.size:
-        request = audit_service_pb2.ListEntriesRequest(
-            origin=log.name, page_size=min(PAGE, checkpoint.size - len(entries)), page_token=str(len(entries))
-        )
-        page = await audit.ListEntries(request, timeout=CALL_S)
-        if not page.entries:
-            raise ValueError("the log holds fewer entries than its checkpoint says")
-        entries += page.entries
-    if merkle_root([leaf_hash(entry) for entry in entries]) != checkpoint.root:
+    if merkle_root([leaf_hash(entry) for entry in entries]) != checkpoint.root or len(entries) != checkpoint.size:
         raise ValueError("the entries are not those of the signed checkpoint")
     parsed = tuple(map(parse_entry, entries))
     return Logbook(checkpoint, parsed, tuple(forwards_after_revoke(parsed)))
 
 
-def forwards_after_revoke(entries: tuple[Entry, ...]) -> list[int]:
-    """Indices of authorisations that rest on a consent which an earlier entry revoked: promise 2 says there are none."""
-    revoked: set[str] = set()
-    violations = []
-    for index, entry in enumerate(entries):
-        consents = {resource.partition("/revisions/")[0] for resource in entry.resources}
-        if entry.type is EntryType.CONSENT_REVOKED:
-            revoked |= consents
-        elif entry.type is EntryType.EXCHANGE_AUTHORIZED and consents & revoked:
-            violations.append(index)
-    return violations
+def forwards_after_revoke(entries: Iterable[Entry]) -> list[int]:
+    """Indices of entries of one log that break promise 2: it says that there are none."""
+    promise = Promise()
+    return [index for index, entry in enumerate(entries) if promise.take(index, entry)]
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest revision of a consent: its number, and the entry that made it."""
+
+    revision: int
+    type: EntryType
+    until_ms: int
+    index: int
+
+
+class Promise:
+    """Checks promise 2 entry by entry, in log order; keeps one line for each consent."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, Newest] = {}
+        self.revisions = self.authorizations = 0
+
+    def take(self, index: int, entry: Entry) -> str:
+        """How the log's next entry breaks the promise; empty when it does not."""
+        if entry.type in REVISING:
+            return self._revise(index, entry)
+        if entry.type is EntryType.EXCHANGE_AUTHORIZED:
+            self.authorizations += 1
+            wrong = (self._rests(entry, resource) for resource in entry.resources)
+            return next(filter(None, wrong), "") if entry.resources else "it rests on no consent"
+        return ""
+
+    def _revise(self, index: int, entry: Entry) -> str:
+        wrong = "" if entry.resources else "it names no consent"
+        for resource in entry.resources:
+            consent, number = split_revision(resource)
+            known = self.newest.get(consent)
+            self.revisions += 1
+            if known is not None and (known.type in FINAL or number <= known.revision):
+                wrong = wrong or f"it makes {resource} after entry {known.index}, {known.type.value}"
+                continue  # what was ended stays ended
+            self.newest[consent] = Newest(number, entry.type, entry.until_ms or 0, index)
+        return wrong
+
+    def _rests(self, entry: Entry, resource: str) -> str:
+        consent, number = split_revision(resource)
+        known = self.newest.get(consent)
+        if known is None:
+            return f"it rests on {resource}, which no entry before it made"
+        if known.revision != number or known.type not in LIVE:
+            return f"it rests on {resource} after entry {known.index}, {known.type.value}"
+        if entry.time_ms >= known.until_ms:
+            return f"it rests on {resource} after its end"
+        # A permit counts whole seconds.
+        if entry.until_ms is None or entry.until_ms > known.until_ms // 1000 * 1000:
+            return f"its permit outlives {resource}"
+        return ""
+
+
+def split_revision(resource: str) -> tuple[str, int]:
+    """The consent and the number of a revision's name."""
+    consent, _, number = resource.partition("/revisions/")
+    return consent, int(number)

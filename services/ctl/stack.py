@@ -25,7 +25,7 @@ from services.formats.trust import Trust
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("registry", "consent", "exchange")
-ROLES = ("portal", "registrar", "auditor")
+ROLES = ("portal", "platform", "registrar", "auditor")
 START_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""The demonstration on a real stack: reference → pair → consent → forward → evidence → revoke → refused → audit.
+"""The demonstration on a real stack: reference → ask → consent → forward → evidence → revoke → refused → audit.
 
 Every document of the folder is sent through the broker, one bundle each, and ends forwarded or refused with its reason.
 """
@@ -108,7 +108,10 @@ class Story:
         await start_sender(self._sender)
 
     async def _forward(self, people: People, documents: list[Path], result: Result) -> None:
-        self._say("Each patient found pairs with both services and consents; each document goes through the broker")
+        self._say(
+            "The sender asks each patient for consent; they type its code on the portal, and grant less than asked"
+        )
+        self._say("They consent to the recipient of their own accord; each document goes through the broker")
         for path in documents:
             patient = await self._patient(people, await asyncio.to_thread(read_ins, path))
             sent = await self._send(path, patient)
@@ -128,10 +131,15 @@ class Story:
             profile = await people.open_profile(ins)
         except AccordError:
             return None  # no profile, no pseudonym: the broker will say what is wrong with the document
-        pseudonym = await people.pair(profile, self._sender.name)
+        request, code = await people.ask(SENDER)
+        await people.accept(profile, code)
+        answer = await people.poll(SENDER, request)
         await people.pair(profile, self._receiver.name)
-        consents = {name: await people.grant(profile, name) for name in (self._sender.name, self._receiver.name)}
-        return Patient(profile, pseudonym, consents)
+        consents = {
+            self._sender.name: answer.consent,
+            self._receiver.name: await people.grant(profile, self._receiver.name),
+        }
+        return Patient(profile, answer.patient, consents)
 
     async def _send(self, path: Path, patient: Patient | None) -> Sent:
         # A document without a profile is sent under a pseudonym that was never given out.

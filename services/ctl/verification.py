@@ -89,6 +89,10 @@ def export(
         str | None,
         typer.Option(help="From when the keys are good, 2026-01-31T00:00:00.000Z; default: their files' age."),
     ] = None,
+    portal: Annotated[
+        Path | None,
+        typer.Option(help="The portal's public key, a JWK file (.jwk); default: portal/assertion.pem among the keys."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
 ) -> None:
     """Writes TRUST from the public halves of the keys, and prints its fingerprint to publish out of band.
@@ -99,7 +103,7 @@ def export(
         from_ms = instant_of(since) if since else None
     except FormatError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from None
-    trust = keys.trust_of(keys_folder, trust_domain, shards=shards, epoch=epoch, from_ms=from_ms)
+    trust = keys.trust_of(keys_folder, trust_domain, shards=shards, epoch=epoch, from_ms=from_ms, portal=portal)
     if output is None:
         print(trust.to_bytes().decode())
     else:

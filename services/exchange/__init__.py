@@ -7,7 +7,6 @@ while they are in flight, never whole in memory, and are never rewritten.
 Leaves every right to the consent ledger, and who is referenced to the registry: it decides nothing itself.
 
 Reading order: `broker` (the use case) → `intake`, `spool`, `domain/cda`, `domain/bundle` (what comes in) → `carry`, `gate`,
-`domain/cover`, `deliver` (what goes out) → `outcomes`, `settle`, `domain/settlement`, `witness` (how
-it ends and what is proven) → `store`, `clients`,
-`channels`, `convert`, `servicer`, `wiring`, `__main__`.
+`domain/cover`, `deliver` (what goes out) → `outcomes`, `settle`, `domain/settlement` (how it ends and
+what is proven) → `store`, `clients`, `convert`, `servicer`, `wiring`, `__main__`.
 """

@@ -12,17 +12,17 @@ from services.chassis.channels import Channels
 from services.chassis.clock import Clock
 from services.chassis.identity import parse_spiffe_id
 from services.chassis.registry import RegistryView
+from services.chassis.witness import Witness
 from services.errors import AccordError, Reason
 from services.exchange.clients import Ledger
 from services.exchange.deliver import Parcel, deliver
-from services.exchange.domain.bundle import Checked, categories
+from services.exchange.domain.bundle import Checked, categories, labels
 from services.exchange.domain.cover import Cover
 from services.exchange.domain.exchange import Authorization, Case, Denied, Query, Sent
 from services.exchange.domain.permit import check_permit
 from services.exchange.domain.settlement import acknowledges
 from services.exchange.gate import Gate
 from services.exchange.spool import SpooledBundle
-from services.exchange.witness import Witness
 from services.formats.canonical import FormatError
 from services.formats.entry import OutcomeResult, sha256_hex
 from services.formats.jwk import Signer
@@ -62,7 +62,8 @@ class Carrier:
     async def authorize(self, case: Case, documents: tuple[Checked, ...]) -> Granted | Denied:
         """Asks for the decision. Raises: AccordError of kind UNAVAILABLE, above all LEDGER_ROLLED_BACK."""
         self._witness.require()
-        query, sizes, asked = case.query(categories(documents)), self._witness.sizes(), self._clock.monotonic()
+        query = case.query(categories(documents), labels(documents))
+        sizes, asked = self._witness.sizes(), self._clock.monotonic()
         decision = await self._ledger.authorize(case, query, tuple(document.ins for document in documents))
         if isinstance(decision, Denied):
             return decision

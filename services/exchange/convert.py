@@ -62,6 +62,7 @@ def query_message(query: Query) -> decision_service_pb2.Query:
         counterparty=query.counterparty,
         purpose=registry_pb2.Purpose.Value(f"PURPOSE_{query.purpose.value}"),
         categories=query.categories,
+        labels=query.labels,
     )
 
 

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 from services.chassis.clock import Clock
 from services.chassis.registry import RegistryView
+from services.chassis.witness import Witness
 from services.errors import AccordError, Kind, Reason
 from services.exchange.clients import Ledger
 from services.exchange.domain.cover import Cover, barred
 from services.exchange.domain.exchange import Query
-from services.exchange.witness import Witness
 
 RENEW_S = 1.0
 TICK_S = 0.1

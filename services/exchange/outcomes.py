@@ -10,9 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from services.chassis.ledger import Refused
 from services.errors import MEANINGS, AccordError, Kind, Reason
 from services.exchange.carry import Granted
-from services.exchange.clients import Refused
 from services.exchange.domain.bundle import Checked
 from services.exchange.domain.exchange import Answer, Case, Ended, EntryRef, Sent
 from services.exchange.settle import Settler

@@ -9,12 +9,12 @@ import logging
 from concurrent.futures import Executor
 
 from services.chassis.registry import RegistryView, Snapshot
+from services.chassis.witness import Witness
 from services.errors import AccordError, Reason
 from services.exchange.clients import Ledger
 from services.exchange.domain.exchange import Answer, Case, DocumentStatus, Ended, EntryRef, Recorded, Sent
 from services.exchange.domain.settlement import RegistryWord, Settled, assemble, check_recorded
 from services.exchange.intake import open_case
-from services.exchange.witness import Witness
 from services.formats.entry import Pin
 from services.formats.evidence import LeasedRecord
 from services.formats.trust import Trust

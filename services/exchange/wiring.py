@@ -16,8 +16,10 @@ from services.chassis.db import Database
 from services.chassis.health import Probe
 from services.chassis.identity import Identity
 from services.chassis.keys import load_signer
+from services.chassis.ledger import CONSENT_PATH, LedgerLogs
 from services.chassis.registry import RegistryView
 from services.chassis.server import Endpoint
+from services.chassis.witness import Witness
 from services.errors import AccordError
 from services.exchange.broker import Broker
 from services.exchange.carry import Carrier
@@ -29,7 +31,6 @@ from services.exchange.servicer import endpoint
 from services.exchange.settle import Settler
 from services.exchange.spool import Spool
 from services.exchange.store import METADATA, Store
-from services.exchange.witness import Witness
 from services.formats.jwk import Signer
 from services.formats.trust import KeyRole, Trust, parse_trust
 
@@ -60,8 +61,9 @@ async def wired(settings: Settings, clock: Clock) -> AsyncIterator[Wired]:
     channels, partners = Channels(settings.server.tls), Channels(settings.server.tls, PARTNERS)
     registry = partial(channels.to, settings.registry, Identity(settings.trust_domain, "/registry"))
     view = RegistryView(registry, trust, clock)
-    ledger = Ledger(channels, settings.consent, settings.trust_domain)
-    witness = Witness(ledger, store, trust)
+    consent = partial(channels.to, settings.consent, Identity(settings.trust_domain, CONSENT_PATH))
+    ledger = Ledger(consent)
+    witness = Witness(LedgerLogs(consent), store, trust)
     await witness.start()
     intake = Intake(spool, workers, clock, settings.limits, settings.rules)
     carrier = Carrier(ledger, witness, view, partners, signer, trust, clock, workers, stopping)

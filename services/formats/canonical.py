@@ -8,13 +8,14 @@ value are one.
 import json
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from contextlib import suppress
+from typing import Any, TypeVar
 
+import orjson
 import rfc8785
 
 MAX_INTEGER = 2**53 - 1
 _ABSENT = object()
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 T = TypeVar("T")
 
 
@@ -24,21 +25,34 @@ class FormatError(ValueError):
 
 def dumps(value: Any) -> bytes:
     """The RFC 8785 form of a JSON value. Raises: ValueError for what has none."""
-    # The standard encoder writes the same bytes ten times as fast, except for floats, wide integers and non-ASCII names.
-    return _ENCODE(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+    # orjson writes the same bytes a hundred times as fast, except for floats, wide integers, non-ASCII names, great depth.
+    if _is_plain(value):
+        with suppress(orjson.JSONEncodeError):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return rfc8785.dumps(value)
 
 
 def _is_plain(value: Any) -> bool:
     """Whether a value holds only strings, integers within RFC 8785, literals, lists, and objects with ASCII names."""
-    kind = type(value)
-    if kind is dict:
-        names = all(type(name) is str and name.isascii() for name in value)
-        return names and all(type(item) is str or _is_plain(item) for item in value.values())
-    if kind is list:
-        return all(type(item) is str or _is_plain(item) for item in value)
-    if kind is int:
-        return -MAX_INTEGER <= cast(int, value) <= MAX_INTEGER
-    return kind is bool or value is None or isinstance(value, str)
+    left = [value]
+    while left:
+        item = left.pop()
+        kind = type(item)
+        if kind is dict:
+            if not all(type(name) is str and name.isascii() for name in item):
+                return False
+            left.extend(item.values())
+        elif kind is list:
+            left.extend(item)
+        elif not (kind is str or _is_simple(item)):
+            return False
+    return True
+
+
+def _is_simple(value: Any) -> bool:
+    if type(value) is int:
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    return value is None or isinstance(value, bool | str)
 
 
 def loads(data: bytes | str) -> Any:

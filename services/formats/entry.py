@@ -25,15 +25,49 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 class EntryType(StrEnum):
     """What an entry records."""
 
+    PROFILE_INFORMED = "profile.informed"
     PROFILE_OPENED = "profile.opened"
+    PROFILE_ACTIVATED = "profile.activated"
+    PROFILE_ALIASED = "profile.aliased"
+    PROFILE_SUSPENDED = "profile.suspended"
+    PROFILE_RESUMED = "profile.resumed"
+    PROFILE_CLOSED = "profile.closed"
+    PROFILE_REOPENED = "profile.reopened"
+    REPRESENTATIVE_ADDED = "representative.added"
+    REPRESENTATIVE_REMOVED = "representative.removed"
     PAIRING_CREATED = "pairing.created"
+    CONSENT_REQUESTED = "consent.requested"
+    CONSENT_REJECTED = "consent.rejected"
     CONSENT_GRANTED = "consent.granted"
+    CONSENT_AMENDED = "consent.amended"
+    CONSENT_SUSPENDED = "consent.suspended"
+    CONSENT_RESUMED = "consent.resumed"
     CONSENT_REVOKED = "consent.revoked"
+    CONSENT_EXPIRED = "consent.expired"
+    CONSENT_ENDED = "consent.ended"
+    NOTICE_SENT = "notice.sent"
+    REVOCATION_ACKNOWLEDGED = "revocation.acknowledged"
     EXCHANGE_AUTHORIZED = "exchange.authorized"
     EXCHANGE_DENIED = "exchange.denied"
     EXCHANGE_REFUSED = "exchange.refused"
     EXCHANGE_OUTCOME = "exchange.outcome"
     REGISTRY_OBSERVED = "registry.observed"
+    AUDIT_READ = "audit.read"
+    PATIENT_ERASED = "patient.erased"
+    RETENTION_APPLIED = "retention.applied"
+    LEDGER_RECOVERED = "ledger.recovered"
+    INDEX_ROOT = "index.root"  # reserved: provably complete search
+
+
+LIVE = frozenset({EntryType.CONSENT_GRANTED, EntryType.CONSENT_AMENDED, EntryType.CONSENT_RESUMED})
+"""The entries after which a consent's revision, the one they name, may carry an authorisation."""
+REVISING = LIVE | {
+    EntryType.CONSENT_SUSPENDED,
+    EntryType.CONSENT_REVOKED,
+    EntryType.CONSENT_EXPIRED,
+    EntryType.CONSENT_ENDED,
+}
+"""The entries that make a revision of a consent."""
 
 
 class OutcomeResult(StrEnum):
@@ -66,6 +100,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What a recovery found gone: entries from index `size` of `origin` up to `seen`, where witnesses had seen them."""
+
+    origin: str
+    size: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry; instants in milliseconds since 1970, hashes in lower-case hexadecimal."""
 
@@ -85,6 +128,10 @@ class Entry:
     exchange: str = ""
     attempt: int = 0
     outcome: Outcome | None = None
+    cause: str = ""
+    assertion: str = ""
+    covers: int = 0
+    lost: Lost | None = None
 
     def to_bytes(self) -> bytes:
         """The entry's exact bytes."""
@@ -106,6 +153,10 @@ class Entry:
             "exchange": self.exchange,
             "attempt": self.attempt,
             "outcome": _outcome_json(self.outcome) if self.outcome else "",
+            "cause": self.cause,
+            "assertion": self.assertion,
+            "covers": self.covers,
+            "lost": _lost_json(self.lost) if self.lost else "",
         }
         return dumps({name: value for name, value in members.items() if value or name == "shard"})
 
@@ -146,6 +197,10 @@ def _read(members: Members) -> Entry:
         exchange=members.text("exchange", HEX_32, default=""),
         attempt=members.integer("attempt", default=0),
         outcome=_read_outcome(members.object("outcome")) if members.has("outcome") else None,
+        cause=members.text("cause", _WORD, default=""),
+        assertion=members.text("assertion", HEX_32, default=""),
+        covers=members.integer("covers", default=0),
+        lost=_read_lost(members.object("lost")) if members.has("lost") else None,
     )
 
 
@@ -175,6 +230,16 @@ def _read_outcome(members: Members) -> Outcome:
     )
     members.done()
     return outcome
+
+
+def _lost_json(lost: Lost) -> dict[str, Any]:
+    return {"origin": lost.origin, "size": lost.size, "seen": lost.seen}
+
+
+def _read_lost(members: Members) -> Lost:
+    lost = Lost(members.text("origin"), members.integer("size"), members.integer("seen"))
+    members.done()
+    return lost
 
 
 def _text(instant_ms: int | None) -> str:

@@ -1,4 +1,5 @@
-"""TRUST: what a verifier must know beforehand, and nothing more. The logs' origins and keys, and Accord's own signing keys.
+"""TRUST: what a verifier must know beforehand, and nothing more. The logs' origins and keys, Accord's own signing keys, and
+the patient portal's.
 
 Everybody gets the file once, and compares its fingerprint with the one published out of band. Services' own keys are not
 in it: those come from the registry's signed lease.
@@ -19,11 +20,12 @@ DISTANT_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 
 class KeyRole(StrEnum):
-    """What a key of Accord signs; one key never has two roles."""
+    """What a key of Accord, or of the patient portal, signs; one key never has two roles."""
 
     LEASE = "lease"
     PERMIT = "permit"
     BROKER = "broker"
+    PORTAL = "portal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ Leaves to the caller that TRUST is the right one (compare its fingerprint), and 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from services.formats import evidence as file
 from services.formats.acknowledgement import Acknowledgement, open_acknowledgement
@@ -18,7 +17,7 @@ from services.formats.manifest import BrokerManifest, Manifest, open_broker_mani
 from services.formats.permit import Permit, open_permit
 from services.formats.rights import Direction
 from services.formats.trust import KeyRole, Trust
-from services.nomenclature.documents import document_class
+from services.nomenclature.documents import TYPE_SYSTEMS
 from services.tlog.checkpoint import Checkpoint
 from services.tlog.note import open_note
 from services.tlog.proof import verify_inclusion
@@ -135,13 +134,10 @@ def _manifest(case: Case) -> None:
     asked = Members(loads_canonical(case.evidence.authorization.body, MAX_BODY), "body").object("query")
     _require(asked.text("purpose") == manifest.purpose.value, "the authorisation was for another purpose")
     _require(asked.text("direction") == Direction.DEPOSIT.value, "the authorisation was for another direction")
-    categories = {f"class:{name}" for name in _classes(manifest, entry.time_ms)}
-    _require(categories <= set(asked.texts("categories")), "the authorisation was for other categories of data")
-
-
-def _classes(manifest: Manifest, at_ms: int) -> set[str | None]:
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
-    return {document_class(document.type.code, document.type.system, day) for document in manifest.documents}
+    categories = set(asked.texts("categories"))
+    for document in manifest.documents:
+        _require(document.type.system in TYPE_SYSTEMS, "a document's type is of an unknown code system")
+        _require(f"type:{document.type.code}" in categories, "the authorisation was for other categories of data")
 
 
 def _permit(case: Case) -> None:

@@ -8,11 +8,14 @@ Guarantees:
   nothing is handed out before the store has been read again, and a store whose records and head differ stops the start.
 - A change is in the lease before its author has the answer, and wakes every reader that waits for it.
 - A transport identity follows from a service's name alone; an OID and a signing key belong to one service for ever.
+- Where it witnesses the consent ledger, a ledger that contradicts itself ends the leases: nobody decides or sends by the
+  register any more, while registrars are served as before.
 - Every move of a service stands in its history with its time, its author's identity and its justification.
 
 Leaves to others: the age of a lease (each reader's own clock), where an endpoint's name leads on the day it is dialled
 (exchange), and several registry processes on one database: the others' leases would be old.
 
 Reading order: `domain` (what a register is) · `catalog` (its use cases) · `commits` (transactions) · `lease` (what readers
-get) · `store`, `rows`, `tables` (SQL) · `servicer`, `convert` (gRPC) · `config`, `health`, `__main__`.
+get) · `store`, `rows`, `tables` (SQL) · `witnessing` (the ledger's logs) · `servicer`, `convert` (gRPC) ·
+`config`, `health`, `__main__`.
 """

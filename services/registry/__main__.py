@@ -3,6 +3,7 @@
 import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from services.registry.config import Settings
 from services.registry.lease import Leases
 from services.registry.servicer import CatalogServicer, LeaseServicer, RegistryServicer
 from services.registry.tables import METADATA
+from services.registry.witnessing import witnessing
 
 
 async def registry(settings: Settings) -> None:
@@ -47,22 +49,23 @@ async def registry(settings: Settings) -> None:
         snapshot = store.check(connection, settings.trust_domain)
 
     executor = ThreadPoolExecutor(1, "registry-store")
-    leases = Leases(signer, settings.trust_domain, clock, partial(run_read, database, executor, store.snapshot))
-    await leases.publish(snapshot)
-    commits = Commits(database, executor, leases)
-    catalog = Catalog(commits, settings.trust_domain, clock)
-    endpoints = _endpoints(
-        RegistryServicer(catalog, allow_local=settings.allow_local_endpoints),
-        CatalogServicer(catalog),
-        LeaseServicer(leases),
-    )
-    probe = partial(health.problems, commits, leases)
-    try:
+    load = partial(run_read, database, executor, store.snapshot)
+    async with AsyncExitStack() as closing:
+        closing.callback(database.close)
+        closing.callback(executor.shutdown)
+        require = await closing.enter_async_context(witnessing(settings, database, executor))
+        leases = Leases(signer, settings.trust_domain, clock, load, require)
+        await leases.publish(snapshot)
+        commits = Commits(database, executor, leases)
+        closing.push_async_callback(commits.drain)
+        catalog = Catalog(commits, settings.trust_domain, clock)
+        endpoints = _endpoints(
+            RegistryServicer(catalog, allow_local=settings.allow_local_endpoints),
+            CatalogServicer(catalog),
+            LeaseServicer(leases),
+        )
+        probe = partial(health.problems, commits, leases)
         await serve("registry", settings.server, endpoints, probe, telemetry, clock)
-    finally:
-        await commits.drain()
-        executor.shutdown()
-        database.close()
 
 
 def _endpoints(writer: RegistryServicer, reader: CatalogServicer, lease: LeaseServicer) -> list[Endpoint]:

@@ -85,5 +85,15 @@ async def run_read(database: Database, executor: Executor, work: Callable[[Conne
     return await _in(executor, run)
 
 
+async def run_write(database: Database, executor: Executor, work: Callable[[Connection], T]) -> T:
+    """Commits what `work` writes beside the register: no service changes, and no lease. Raises: as `run_read`."""
+
+    def run() -> T:
+        with database.write() as connection:
+            return work(connection)
+
+    return await _in(executor, run)
+
+
 async def _in(executor: Executor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, work)

@@ -13,6 +13,7 @@ class Settings:
 
     `database_url` is SQLAlchemy's; `lease_key` a PEM file; `allow_local_endpoints` admits services whose endpoint lies
     inside a network (loopback, private, cluster-local): for one machine and for tests, never where partners register.
+    `ledger` is the consent ledger (host:port) whose logs, listed in `trust`, the registry witnesses; empty: none.
     """
 
     server: ServerSettings
@@ -20,4 +21,11 @@ class Settings:
     trust_domain: str
     lease_key: Path
     allow_local_endpoints: bool = False
+    ledger: str = ""
+    trust: Path | None = None
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+
+    def __post_init__(self) -> None:
+        """Refuses a ledger whose logs nobody named."""
+        if self.ledger and self.trust is None:
+            raise ValueError("ledger needs trust, the TRUST file that lists its logs")

@@ -1,8 +1,9 @@
 """The lease: the newest snapshot, kept in memory and signed afresh for each reader.
 
 Guarantees that a reader is given the newest snapshot this process has committed, or none: where a commit's outcome is
-unknown the snapshot is withdrawn until it has been read back. A reader that waits is woken by each change. Leaves age to
-the reader.
+unknown the snapshot is withdrawn until it has been read back. A reader that waits is woken by each change. Nobody is given
+a lease while the consent ledger is not believed: whatever rests on one ends with the age of the last. Leaves age to the
+reader.
 """
 
 import asyncio
@@ -24,11 +25,20 @@ class Issued:
 
 
 class Leases:
-    """The current snapshot, its signer, and who waits for the next; `load` reads it from the store."""
+    """The current snapshot, its signer, and who waits for the next; `load` reads it from the store.
+
+    `require` returns while leases may be issued, and otherwise raises AccordError of kind UNAVAILABLE.
+    """
 
     def __init__(
-        self, signer: Signer, trust_domain: str, clock: Clock, load: Callable[[], Awaitable[Snapshot]]
+        self,
+        signer: Signer,
+        trust_domain: str,
+        clock: Clock,
+        load: Callable[[], Awaitable[Snapshot]],
+        require: Callable[[], None] = lambda: None,
     ) -> None:
+        self.require = require
         self._signer, self._trust_domain, self._clock, self._load = signer, trust_domain, clock, load
         self._snapshot: Snapshot | None = None
         self._changed = asyncio.Condition()
@@ -60,11 +70,12 @@ class Leases:
     async def issue(self, known_sequence: int, wait_s: float) -> Issued:
         """A lease signed now; waits up to `wait_s` seconds while the snapshot is the one of `known_sequence`.
 
-        Raises: AccordError STORAGE_UNAVAILABLE.
+        Raises: AccordError STORAGE_UNAVAILABLE, or as `require`.
         """
         if (await self.current()).pin.sequence == known_sequence:
             await self._wait_for_change(known_sequence, wait_s)
         snapshot = await self.current()
+        self.require()
         records = () if snapshot.pin.sequence == known_sequence else snapshot.records
         token = sign_lease(self._signer, self._trust_domain, snapshot.pin, len(snapshot.records), self._clock.wall_ms())
         return Issued(token, records)

@@ -18,7 +18,7 @@ from services.formats.entry import Pin
 from services.registry import rows
 from services.registry.domain.service import RecordedOrganization, Service, spiffe_id
 from services.registry.domain.snapshot import EMPTY, Snapshot
-from services.registry.tables import ORGANIZATION, SERVICE, SERVICE_KEY, SNAPSHOT, TRANSITION
+from services.registry.tables import CHECKPOINT, ORGANIZATION, SERVICE, SERVICE_KEY, SNAPSHOT, TRANSITION
 
 _HEAD_ID = 1
 
@@ -139,6 +139,18 @@ def update_service(connection: Connection, service: Service) -> None:
 def insert_transition(connection: Connection, move: rows.Transition) -> None:
     """Adds to a service's history."""
     connection.execute(insert(TRANSITION).values(rows.transition_values(move)))
+
+
+def checkpoints(connection: Connection) -> dict[str, str]:
+    """The ledger's highest checkpoint seen of each log: signed notes by origin."""
+    return {row.origin: row.note for row in connection.execute(select(CHECKPOINT))}
+
+
+def keep_checkpoint(connection: Connection, origin: str, note: str) -> None:
+    """Replaces the checkpoint of a log; the witness has checked that it continues the one before."""
+    kept = update(CHECKPOINT).where(CHECKPOINT.c.origin == origin).values(note=note)
+    if connection.execute(kept).rowcount == 0:
+        connection.execute(insert(CHECKPOINT).values(origin=origin, note=note))
 
 
 def _holds(connection: Connection, table: Table, column: str, value: str) -> bool:

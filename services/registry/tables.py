@@ -70,6 +70,14 @@ class SnapshotRow(RegistryTable, table=True):
     hash: str
 
 
+class CheckpointRow(RegistryTable, table=True):
+    """The highest checkpoint of the consent ledger seen of one log, as its signed note."""
+
+    __tablename__ = "checkpoint"
+    origin: str = Field(primary_key=True)
+    note: str
+
+
 METADATA = RegistryTable.metadata
 
 
@@ -78,4 +86,4 @@ def _table(name: str) -> Table:
 
 
 ORGANIZATION, SERVICE, SERVICE_KEY = _table("organization"), _table("service"), _table("service_key")
-TRANSITION, SNAPSHOT = _table("transition"), _table("snapshot")
+TRANSITION, SNAPSHOT, CHECKPOINT = _table("transition"), _table("snapshot"), _table("checkpoint")

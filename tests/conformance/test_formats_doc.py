@@ -13,12 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from services.formats.acknowledgement import open_acknowledgement
+from services.formats.assertion import open_assertion
 from services.formats.canonical import dumps
 from services.formats.entry import parse_entry
 from services.formats.evidence import parse_evidence
 from services.formats.lease import open_lease, parse_record
 from services.formats.manifest import open_broker_manifest, open_manifest
 from services.formats.permit import open_permit
+from services.formats.times import text_of
 from services.formats.trust import KeyRole, parse_trust
 from services.formats.verify import STEPS, verify
 from services.tlog.note import Verifier
@@ -133,6 +135,15 @@ def test_each_token_opens_with_the_key_that_the_page_names() -> None:
     open_acknowledgement(evidence.acknowledgement, recipient.key)
 
 
+def test_the_assertion_is_in_the_body_opens_with_the_portal_s_key_and_is_hashed_by_the_entry() -> None:
+    token = json.loads(BLOCKS["body-granted"])["assertion"]
+    said = open_assertion(token, parse_trust(BLOCKS["trust"].encode()).key_of(KeyRole.PORTAL))
+    entry = json.loads(BLOCKS["entry-consent-granted"])
+    assert said.to_json() == json.loads(BLOCKS["assertion-claims"])
+    assert sha256(token.encode()).hexdigest() == entry["assertion"]
+    assert (said.service, text_of(said.end_ms)) == (entry["service"], entry["until"])
+
+
 def test_the_key_s_name_is_its_thumbprint_and_the_fingerprint_is_the_file_s_hash() -> None:
     kid = base64.urlsafe_b64encode(sha256(BLOCKS["jwk"].encode()).digest()).rstrip(b"=").decode()
     assert kid == BLOCKS["kid"] == json.loads(BLOCKS["manifest-header"])["kid"]
@@ -165,3 +176,18 @@ def _constant(where: str) -> int:
 
 def _leaf(entry: str) -> str:
     return sha256(b"\x00" + entry.encode()).hexdigest()
+
+
+def test_the_witness_signed_its_time_and_the_whole_checkpoint() -> None:
+    text, _, lines = BLOCKS["cosigned"].partition("\n\n")
+    _, name, data = lines.split("\n")[1].split(" ")
+    public_key = base64.b64decode(BLOCKS["witness-vkey"].rpartition("+")[2])[1:]
+    signed = base64.b64decode(data)
+    assert signed[:4] == sha256(name.encode() + b"\n\x04" + public_key).digest()[:4]
+    message = f"cosignature/v1\ntime {int.from_bytes(signed[4:12])}\n{text}\n"
+    Verifier(name, public_key).verify(message.encode(), signed[12:])
+
+
+def test_the_tile_is_the_leaf_hashes_of_the_tree() -> None:
+    leaves = b"".join(bytes.fromhex(TREE[f"leaf {index}"]) for index in range(8))
+    assert f"tile/0/000.p/8           256 {sha256(leaves).hexdigest()}" in BLOCKS["tiles"].split("\n")

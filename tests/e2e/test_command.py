@@ -11,9 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from services.ctl.people import NOTICE
 from services.ctl.stack import ROOT, environment
 from services.ctl.up import lines
-from tests.support.world import SENDER, Visit, World
+from services.formats.canonical import dumps
+from services.formats.entry import sha256_hex
+from services.formats.trust import KeyRole, parse_trust
+from tests.support.evidence import signer
+from tests.support.world import SENDER, Visit, World, new_ins
 
 CORPUS = ROOT.parent / "shared" / "corpus" / "cda"
 ACCORD = (sys.executable, "-m", "services.ctl")
@@ -51,6 +56,33 @@ def test_call_prints_the_answer_as_json(world: World) -> None:
         "services/carnet",
         "services/lumen",
     ]
+
+
+def test_call_signs_a_grant_as_the_portal_does(world: World) -> None:
+    flags = ("--as", "portal", "--assert", *stack_flags(world, "consent"))
+    ins = new_ins(next(world.numbers))
+    patient = {"root": ins.root, "matricule": ins.matricule}
+    opened = json.loads(accord("call", "ConsentService/OpenProfile", "-d", json.dumps({"patient": patient}), *flags))
+    pairing = {"profile": opened["profile"], "service": f"services/{SENDER}"}
+    accord("call", "ConsentService/PairPatient", "-d", json.dumps(pairing), *flags)
+    consent = {
+        "service": f"services/{SENDER}",
+        "scope": {"categories": ["class:10"], "directions": ["DIRECTION_READ"], "purposes": ["PURPOSE_CARE"]},
+        "end_time": "2028-01-01T00:00:00Z",
+        "notice_sha256": sha256_hex(NOTICE),
+        "actor": {"role": "ACTOR_ROLE_HOLDER", "authentication": "eidas2"},
+    }
+    request = {"profile": opened["profile"], "request_id": "from-the-command", "consent": consent}
+    granted = json.loads(accord("call", "ConsentService/GrantConsent", "-d", json.dumps(request), *flags))["consent"]
+    assert granted["state"] == "CONSENT_STATE_ACTIVE"
+    change = consent | {"name": granted["name"], "limits": {"exceptions": ["label:V"]}}
+    amend = {"request_id": "and-once-more", "consent": change}
+    amended = json.loads(accord("call", "ConsentService/AmendConsent", "-d", json.dumps(amend), *flags))["consent"]
+    assert (amended["revision"], amended["limits"]["exceptions"]) == (2, ["label:V"])
+    unsigned = accord(
+        "call", "ConsentService/GrantConsent", "-d", json.dumps(request), *stack_flags(world, "consent"), code=1
+    )
+    assert "assertion: is required" in unsigned
 
 
 def test_call_explains_every_violated_field_and_what_to_do(world: World) -> None:
@@ -109,6 +141,20 @@ def test_trust_export_writes_what_verify_reads(tmp_path: Path) -> None:
     shown = accord("trust", "show", tmp_path / "trust.json")
     assert "mes.example/ledger/1/1+" in shown
     assert (tmp_path / "keys" / "consent" / "master.key").stat().st_mode & 0o077 == 0
+
+
+def test_trust_export_takes_the_public_key_of_a_portal_that_keeps_its_own(tmp_path: Path) -> None:
+    accord("keys", "init", "--folder", tmp_path / "keys")
+    (tmp_path / "keys" / "portal" / "assertion.pem").unlink()
+    flags = ("--keys", tmp_path / "keys", "--trust-domain", "mes.example")
+    assert "portal/assertion.pem" in accord("trust", "export", *flags, code=1)
+    key = signer("a portal").verify_key
+    (tmp_path / "portal.jwk").write_bytes(dumps(key.jwk))
+    exported = accord("trust", "export", *flags, "--portal", tmp_path / "portal.jwk")
+    trust = parse_trust(exported.strip().encode())
+    assert [dated.key.kid for dated in trust.keys if dated.role is KeyRole.PORTAL] == [key.kid]
+    (tmp_path / "portal.jwk").write_text("{}")
+    assert "not a public key" in accord("trust", "export", *flags, "--portal", tmp_path / "portal.jwk", code=1)
 
 
 def test_the_demo_forwards_every_example_document(tmp_path: Path) -> None:

@@ -163,8 +163,8 @@ async def test_threat_08_a_good_body_is_still_taken(world: World) -> None:
 
 async def test_each_rpc_is_refused_to_every_identity_that_the_policy_does_not_list(world: World) -> None:
     allowed = {("registry", "registrar"), ("registry", "portal"), ("registry", "auditor"), ("registry", SENDER)}
-    allowed |= {("consent", "auditor"), ("consent", "exchange"), ("exchange", SENDER)}
-    roles = ["registrar", "portal", "auditor", "registry", "consent", "exchange", SENDER]
+    allowed |= {("consent", name) for name in ("auditor", "exchange", "registry")} | {("exchange", SENDER)}
+    roles = ["registrar", "portal", "platform", "auditor", "registry", "consent", "exchange", SENDER]
     for server, method in METHODS.items():
         for role in roles:
             if (server, role) in allowed:

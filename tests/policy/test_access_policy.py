@@ -58,6 +58,14 @@ def test_a_referenced_service_writes_no_consent_and_no_register_and_reads_no_log
         assert "DecisionService/Authorize" not in allowed
 
 
+def test_the_witnesses_and_only_they_follow_the_logs_and_the_registry_sees_nothing_else_of_them() -> None:
+    consent = _document()["servers"]["consent"]
+    allowed = {method.rpartition("/")[2] for method, roles in consent.items() if "registry" in roles}
+    assert allowed == {"GetCheckpoints", "GetConsistencyProof"}
+    for method in allowed:
+        assert set(consent[f"accord.consent.v1.AuditService/{method}"]) == {"auditor", "registry", "exchange"}
+
+
 def _document() -> dict[str, dict[str, dict[str, list[str]]]]:
     document: dict[str, dict[str, dict[str, list[str]]]] = yaml.safe_load(POLICY.read_text())
     return document

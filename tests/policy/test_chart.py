@@ -98,15 +98,33 @@ def test_every_setting_that_an_operator_can_give_reaches_the_process(tmp_path: P
 
 
 def test_the_services_find_each_other_under_the_names_of_the_rendered_addresses(tmp_path: Path) -> None:
+    (registry,) = _settings("registry", list(default_objects()), tmp_path)
     (exchange,) = _settings("exchange", list(default_objects()), tmp_path)
+    assert isinstance(registry, RegistrySettings)
     assert isinstance(exchange, ExchangeSettings)
     addresses = of_kind("Service", default_objects())
-    for target in (exchange.registry, exchange.consent):
+    for target in (registry.ledger, exchange.registry, exchange.consent):
         host, _, port = target.rpartition(":")
         service, _, rest = host.partition(".")
         assert rest == "health.svc.cluster.local"
         assert addresses[service]["spec"]["clusterIP"] == "None"
         assert [p["port"] for p in addresses[service]["spec"]["ports"]] == [int(port)]
+
+
+def test_who_still_serves_while_it_is_not_ready_stays_reachable() -> None:
+    """Withdrawals without a fresh lease, and suspensions by a registry that believes the ledger no more."""
+    addresses = of_kind("Service", default_objects())
+    kept = {name for name, item in addresses.items() if item["spec"].get("publishNotReadyAddresses")}
+    assert kept == {"accord-registry", "accord-consent"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_process_has_trust_where_its_settings_say(name: str, tmp_path: Path) -> None:
+    (settings,) = _settings(name, list(default_objects()), tmp_path)
+    assert settings.trust is not None
+    (container,) = of_kind("StatefulSet", default_objects())[f"accord-{name}"]["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(settings.trust) == f"{mounts['trust']}/trust.json"
 
 
 def test_each_pod_of_the_broker_has_settings_of_its_own_name(tmp_path: Path) -> None:

@@ -81,7 +81,12 @@ def test_everything_is_denied_before_anything_is_allowed() -> None:
 
 def test_only_the_listed_edges_between_pods_exist() -> None:
     edges = {(source, target) for source in SERVICES for target in SERVICES if _allowed(source, target)}
-    assert edges == {("consent", "registry"), ("exchange", "registry"), ("exchange", "consent")}
+    assert edges == {
+        ("consent", "registry"),
+        ("exchange", "registry"),
+        ("exchange", "consent"),
+        ("registry", "consent"),
+    }
 
 
 def test_only_the_broker_leaves_the_cluster() -> None:
@@ -93,7 +98,7 @@ def test_only_the_broker_leaves_the_cluster() -> None:
 
 def test_no_one_outside_is_admitted_unless_the_operator_says_so() -> None:
     objects = render(with_values(registry={}, consent={}, exchange={}))
-    for name, callers in {"registry": 2, "consent": 1, "exchange": 0}.items():
+    for name, callers in {"registry": 2, "consent": 2, "exchange": 0}.items():
         policy = of_kind("NetworkPolicy", objects)[f"accord-{name}"]["spec"]
         peers = [peer for rule in policy.get("ingress", []) for peer in rule["from"]]
         assert len(peers) == callers

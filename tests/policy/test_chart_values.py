@@ -11,6 +11,7 @@ from tests.support.chart import CHART, SERVICES, render, with_values
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 SQLITE, POSTGRES = "sqlite:////data/other.db", "postgresql+psycopg://accord@db.example/accord"
+OWNER = "postgresql+psycopg://owner@db.example/accord"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -23,7 +24,8 @@ def test_more_than_one_replica_on_sqlite_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_more_than_one_replica_on_postgresql_is_accepted_without_a_volume(name: str) -> None:
-    objects = render(with_values(**{f"{name}__replicas": 2, f"{name}__database__url": POSTGRES}))
+    values = {f"{name}__replicas": 2, f"{name}__database__url": POSTGRES, "consent__migrations__url": OWNER}
+    objects = render(with_values(**values))
     (workload,) = [o for o in objects if o["kind"] == "StatefulSet" and o["metadata"]["name"] == f"accord-{name}"]
     assert workload["spec"]["replicas"] == 2
     assert "volumeClaimTemplates" not in workload["spec"]

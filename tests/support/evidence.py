@@ -40,10 +40,11 @@ def signer(name: str) -> LocalSigner:
     return LocalSigner(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
 
 
-def document(content: str = "one", code: str = "57833-6") -> DeclaredDocument:
+def document(content: str = "one", code: str = "57833-6", system: str = "2.16.840.1.113883.6.1") -> DeclaredDocument:
     """A declared document: a prescription, of class 42."""
-    type_ = Coded(code, "2.16.840.1.113883.6.1")
-    return DeclaredDocument(type_, (("1.2.250.1.71.4.2.1", "899700218896"),), len(content), sha256_hex(content))
+    return DeclaredDocument(
+        Coded(code, system), (("1.2.250.1.71.4.2.1", "899700218896"),), len(content), sha256_hex(content)
+    )
 
 
 class SmallLog:
@@ -154,7 +155,8 @@ class _Making:
         return manifest, manifest.sign(self.exchange.keys[SENDER])
 
     def _authorization(self, manifest: Manifest, exchange: str, pin: Pin) -> tuple[Entry, LoggedEntry]:
-        asked = {"categories": ["class:42"], "direction": "DEPOSIT", "purpose": manifest.purpose.value}
+        types = sorted({f"type:{item.type.code}" for item in self.exchange.documents})
+        asked = {"categories": types, "direction": "DEPOSIT", "purpose": manifest.purpose.value}
         body = dumps({"query": self._of("query", asked)})
         entry = Entry(
             type=EntryType.EXCHANGE_AUTHORIZED,

@@ -15,7 +15,9 @@ from services.formats.entry import commitment, sha256_hex
 from services.formats.jwk import unb64url
 from services.tlog.tlog_proof import parse_proof
 from services.tlog.tree import Frontier, leaf_hash, merkle_root
+from tests.support import format_sequel
 from tests.support.format_story import MASTER, ORIGIN, RECIPIENT, SENDER, Story, key, trust
+from tests.support.format_tiles import WITNESS, tiles
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT, FILES = ROOT / "docs" / "formats.md", ROOT / "docs" / "examples"
@@ -28,9 +30,11 @@ def examples() -> tuple[dict[str, str], dict[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         story = Story(Path(folder))
         story.play()
+        format_sequel.play(story)
         entries = story.proofs.entries(ORIGIN, 0, 100)
         texts = _keys() | _entries(entries) | _opening(story) | _tree(entries) | _log(story)
-        texts |= _registry(story) | _tokens(story) | _identifier(story)
+        texts |= _registry(story) | _tokens(story) | _assertion(story, entries) | _identifier(story)
+        texts |= tiles(entries, texts["checkpoint"])
         texts |= {"trust": trust().to_bytes().decode(), "trust-fingerprint": trust().fingerprint}
         texts |= {"canonical": dumps({"b": [], "a": "é\n", "c": 2**53 - 1}).decode()}
         story.database.close()
@@ -39,7 +43,7 @@ def examples() -> tuple[dict[str, str], dict[str, bytes]]:
 
 
 def _keys() -> dict[str, str]:
-    names = ("log", "lease", "permit", "broker", SENDER, RECIPIENT)
+    names = ("log", "lease", "permit", "broker", "portal", WITNESS, SENDER, RECIPIENT)
     private = {name: sha256_hex(f"accord example key: {name}") for name in names}
     lines = [f"{name:24} {secret}" for name, secret in private.items()]
     jwk = key(SENDER).verify_key
@@ -58,6 +62,13 @@ def _opening(story: Story) -> dict[str, str]:
     logged, recorded = story.evidence.authorization, story.evidence.outcome
     salts = f"salt   {logged.salt.hex()}\ncommit {commitment(logged.salt, logged.body)}"
     return {"body-authorized": logged.body.decode(), "body-outcome": recorded.body.decode(), "commitment": salts}
+
+
+def _assertion(story: Story, entries: list[bytes]) -> dict[str, str]:
+    """The bodies of the first grant and of the first amendment, and the assertion that the first one holds."""
+    types = [json.loads(entry)["type"] for entry in entries]
+    granted, amended = (story.bodies[types.index(f"consent.{name}")].decode() for name in ("granted", "amended"))
+    return {"body-granted": granted, "body-amended": amended} | _token("assertion", json.loads(granted)["assertion"])
 
 
 def _tree(entries: list[bytes]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.chassis.db import Database
 from services.chassis.keys import derive
 from services.chassis.registry import Snapshot
-from services.consent.consents import ConsentHandlers
 from services.consent.domain import commands as c
-from services.consent.domain.identifiers import Identifiers
-from services.consent.exchanges import ExchangeHandlers
+from services.consent.domain.identifiers import CONSENT, PORTAL, Identifiers
+from services.consent.domain.lifecycle import ConsentState
+from services.consent.handlers import build_handlers
 from services.consent.proofs import Proofs
 from services.consent.shard import ShardLog
 from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.errors import Reason
 from services.formats.acknowledgement import Acknowledgement
+from services.formats.assertion import Act, GrantAssertion
 from services.formats.entry import OutcomeResult, Pin, sha256_hex
 from services.formats.evidence import Evidence, LeasedRecord, LoggedEntry
 from services.formats.jwk import LocalSigner, b64url
@@ -39,6 +40,9 @@ ORIGIN = f"{DOMAIN}/ledger/1/0"
 SENDER, RECIPIENT = "services/lumen-audition", "services/carnet-partage"
 SCOPE = Scope(frozenset({"class:10"}), frozenset(Direction), frozenset({Purpose.CARE}))
 CONTENT = b"document one"
+NOTICE = hashlib.sha256(b"the notice").hexdigest()
+HOLDER = c.Actor("holder", "eidas2")
+INS = Ins("1.2.250.1.213.1.4.10", "155096249803751")
 MASTER = hashlib.sha256(b"accord example master").digest()
 
 
@@ -59,7 +63,7 @@ def _log_signer() -> NoteSigner:
 
 def _record(name: str, oid: str, endpoint: str) -> ServiceRecord:
     start, end = instant_of("2026-01-01T00:00:00.000Z"), instant_of("2029-01-01T00:00:00.000Z")
-    convention = Convention(SCOPE, start, end, sha256_hex("the notice"), ins_in_documents=True)
+    convention = Convention(SCOPE, start, end, NOTICE, ins_in_documents=True)
     identity = f"spiffe://{DOMAIN}/service/{name.partition('/')[2]}"
     status, keys = Status.REFERENCED_WITH_EXCHANGE, (key(name).verify_key,)
     return ServiceRecord(name, "organizations/editions", oid, status, identity, endpoint, convention, keys)
@@ -67,15 +71,17 @@ def _record(name: str, oid: str, endpoint: str) -> ServiceRecord:
 
 def trust() -> Trust:
     """The TRUST of the examples."""
-    roles = {KeyRole.LEASE: "lease", KeyRole.PERMIT: "permit", KeyRole.BROKER: "broker"}
     since = instant_of("2026-01-01T00:00:00.000Z")
-    keys = tuple(DatedKey(role, key(name).verify_key, since) for role, name in roles.items())
+    keys = tuple(DatedKey(role, key(role.value).verify_key, since) for role in KeyRole)
     return Trust(DOMAIN, (_log_signer().verifier,), keys)
 
 
 @dataclass
 class Story:
-    """One ledger and one exchange: `play` it, then read `evidence`, `proofs` and `records`."""
+    """One ledger and one exchange: `play` it, then read `evidence`, `bodies`, `assertion`, `proofs` and `records`.
+
+    `bodies` are those behind the entries made so far, by index, as long as they could be opened.
+    """
 
     folder: Path
     clock: HeldClock = field(default_factory=HeldClock)
@@ -87,8 +93,8 @@ class Story:
         self.vault = Vault(lambda label: derive(MASTER, label), lambda n: _digest(f"random {next(counter)}")[:n])
         self.identifiers = Identifiers(lambda audience: derive(MASTER, f"identifiers of {audience}"))
         locals_ = itertools.count(0x0123_4567_89AB_CDEF)
-        self.consents = ConsentHandlers(self.vault, self.identifiers, lambda bits: next(locals_))
-        self.exchanges = ExchangeHandlers(self.vault, self.identifiers)
+        handlers = build_handlers(self.vault, self.identifiers, lambda bits: next(locals_))
+        self._handlers = handlers.by_command()
         salts = itertools.count()
         self.log = ShardLog(
             0, self.database, _log_signer(), self.vault, self.clock, lambda n: _digest(f"salt {next(salts)}")[:n], 1000
@@ -98,41 +104,87 @@ class Story:
         records = (_record(RECIPIENT, "1.2.250.1.999.2", "carnet.example:443"), _record(SENDER, "1.2.250.1.999.1", ""))
         self.records = tuple(record.to_bytes() for record in records)
         self.lease = self._lease_at("2026-11-23T09:00:00.000Z")
+        self.bodies: dict[int, bytes] = {}
 
     def _lease_at(self, text: str) -> Snapshot:
         pin = Pin(5, snapshot_hash(self.records))
         token = sign_lease(key("lease"), DOMAIN, pin, len(self.records), instant_of(text))
         return Snapshot.of(open_lease(token, DOMAIN, trust().key_of(KeyRole.LEASE)), self.records)
 
-    def at(self, time: str, handle: Any, *items: Any) -> list[Any]:
-        """Runs a handler for each item under the shard's lock at a time of 2026-11-23."""
-        self.clock.now_ms = instant_of(f"2026-11-23T{time}Z")
-        with self.log.locked(self.lease) as locked:
-            return [handle(locked, item) for item in items]
+    def at(self, time: str, *items: c.Command[Any]) -> list[Any]:
+        """Runs commands under the shard's lock at a time of 2026-11-23, or at an instant. Raises: what one fails with."""
+        self.clock.now_ms = instant_of(time if "T" in time else f"2026-11-23T{time}Z")
+        answers: list[Any] = []
+        for item in items:
+            with self.log.locked(self.lease) as locked:
+                answers += self._handlers[type(item)](locked, [item])
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        self._open()
+        return answers
+
+    def _open(self) -> None:
+        entries = self.proofs.entries(ORIGIN, len(self.bodies), 100)
+        first = len(self.bodies)
+        for item in self.proofs.prove(ORIGIN, range(first, first + len(entries)), openings=True):
+            self.bodies[item.index] = (item.opening or (b"", b""))[1]
 
     def play(self) -> None:
         """Profile, pairings, consents, an exchange with its evidence, a withdrawal, and two exchanges that may not be."""
-        ins, actor = Ins("1.2.250.1.213.1.4.10", "155096249803751"), c.Actor("holder", "eidas2")
-        (patient,) = self.at("09:00:00.000", self.consents.open_profile, c.OpenProfile(ins))
-        self.at("09:00:01.000", self.consents.pair, c.Pair(patient, SENDER), c.Pair(patient, RECIPIENT))
-        end = instant_of("2027-11-23T00:00:00.000Z")
-        grants = (
-            c.Grant(patient, name, SCOPE, None, end, sha256_hex("the notice"), actor, f"request-{name[9:]}", "")
-            for name in (SENDER, RECIPIENT)
+        (profile,) = self.at("09:00:00.000", c.OpenProfile(INS))
+        self.patient: c.Address = profile.address
+        self.at("09:00:01.000", c.Pair(self.patient, SENDER), c.Pair(self.patient, RECIPIENT))
+        time = "09:01:00.000"
+        self.consents = self.at(time, self.grant(time, SENDER, "request-1"), self.grant(time, RECIPIENT, "request-2"))
+        self._exchange(self.patient, INS)
+        revoked = c.MoveConsent(0, self.consents[0].consent, ConsentState.REVOKED, HOLDER)
+        self.at("09:05:00.000", revoked)
+        self._authorize(self.patient, INS, "09:06:00.000", sha256_hex("another manifest"))
+        refusal = c.RecordRefusal(SENDER, self.patient, sha256_hex("a third manifest"), Reason.DOCUMENT_TYPE_MISMATCH)
+        self.at("09:07:00.000", refusal)
+
+    def grant(self, time: str, service: str, request_id: str, end: str = "2027-11-23T00:00:00.000Z") -> c.Grant:
+        """A grant of everything by the holder, asserted by the portal at a time of 2026-11-23."""
+        end_ms = instant_of(end)
+        item = c.Grant(self.patient, service, SCOPE, None, end_ms, NOTICE, HOLDER, request_id, request_id)
+        return replace(
+            item, assertion=self.asserted(time, Act.GRANT, request_id, service, end_ms, profile=self.profile)
         )
-        consent, _ = self.at("09:01:00.000", self.consents.grant, *grants)
-        self._exchange(patient, ins)
-        self.at("09:05:00.000", self.consents.revoke, c.Revoke(0, consent.consent, actor))
-        self._authorize(patient, ins, "09:06:00.000", sha256_hex("another manifest"))
-        refusal = c.RecordRefusal(SENDER, patient, sha256_hex("a third manifest"), Reason.DOCUMENT_TYPE_MISMATCH)
-        self.at("09:07:00.000", self.exchanges.record_refusal, refusal)
+
+    @property
+    def profile(self) -> str:
+        """The patient's profile, as the portal knows it."""
+        return "profiles/" + self.identifiers.encipher(PORTAL, 0, self.patient.patient)
+
+    def consent_name(self, consent: c.Consent) -> str:
+        """A consent's external name."""
+        return "consents/" + self.identifiers.encipher(CONSENT, 0, consent.consent)
+
+    def asserted(self, time: str, act: Act, jti: str, service: str, end_ms: int, **more: Any) -> c.Assertion:
+        """What the portal signs of the holder's act."""
+        said = GrantAssertion(
+            issuer=DOMAIN,
+            jti=jti,
+            issued_s=instant_of(f"2026-11-23T{time}Z") // 1000,
+            act=act,
+            service=service,
+            scope=SCOPE,
+            end_ms=end_ms,
+            notice_sha256=NOTICE,
+            role=HOLDER.role,
+            authentication=HOLDER.authentication,
+            **more,
+        )
+        signer = key("portal")
+        return c.Assertion(said.sign(signer), signer.verify_key.kid)
 
     def _authorize(self, patient: c.Address, ins: Ins, time: str, exchange: str) -> c.Decision:
-        query = c.Query(SENDER, patient, Direction.DEPOSIT, RECIPIENT, Purpose.CARE, frozenset({"class:10"}))
+        category = f"type:{_document().type.code}"
+        query = c.Query(SENDER, patient, Direction.DEPOSIT, RECIPIENT, Purpose.CARE, frozenset({category}))
         item = c.Authorize(query, exchange, (ins,), b64url(_digest("the broker's certificate")))
-        (decisions,) = self.at(time, self.exchanges.authorize, [item])
-        decision: c.Decision = decisions[0]
-        return decision
+        (decision,) = self.at(time, item)
+        return decision  # type: ignore[no-any-return]
 
     def _exchange(self, patient: c.Address, ins: Ins) -> None:
         manifest = self._manifest(patient)
@@ -149,7 +201,7 @@ class Story:
         sent = [instant_of(f"2026-11-23T09:02:00.{ms}Z") for ms in (400, 401)]
         hashed = (sha256_hex(acknowledgement), sha256_hex(broker))
         outcome = c.RecordOutcome(0, 6, exchange, OutcomeResult.DELIVERED, len(CONTENT), sent[0], sent[1], *hashed)
-        self.at("09:02:00.900", self.exchanges.record_outcome, outcome)
+        self.at("09:02:00.900", outcome)
         self.lease = self._lease_at("2026-11-23T09:02:00.000Z")
         authorized, recorded = (
             LoggedEntry(item.entry, item.proof, *(item.opening or (b"", b"")))

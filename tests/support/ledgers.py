@@ -13,14 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.chassis.db import Database
 from services.chassis.keys import derive
+from services.chassis.migrations import migrate
 from services.chassis.registry import Snapshot
-from services.consent.consents import ConsentHandlers
+from services.consent.advice import Advice
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
-from services.consent.exchanges import ExchangeHandlers
+from services.consent.domain.lifecycle import ConsentState
+from services.consent.domain.terms import NO_LIMITS, Limits
+from services.consent.handlers import build_handlers
 from services.consent.ledger import Ledger
+from services.consent.migrations import FOLDER
 from services.consent.shard import ShardLog
-from services.consent.tables import metadata
+from services.consent.store.consents import find_consent
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
 from services.formats.canonical import loads_canonical
@@ -39,6 +43,7 @@ DAY_MS = 86_400_000
 NOW_MS = 1_795_443_328_123
 NOTICE = "a" * 64
 EVERYTHING = Scope(frozenset({"class:10", "class:11", "class:42"}), frozenset(Direction), frozenset(Purpose))
+HOLDER = c.Actor("holder", "eidas2")
 SENDER, RECIPIENT = "services/lumen", "services/carnet"
 LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
 PUBLIC_KEY = LOG_KEY.public_key().public_bytes_raw()
@@ -103,6 +108,7 @@ class Bench:
 
     database: Database
     ledger: Ledger
+    advice: Advice
     view: HeldView
     clock: HeldClock
     vault: Vault
@@ -112,6 +118,7 @@ class Bench:
 
     async def close(self) -> None:
         """Finishes what was submitted, then closes the database."""
+        await self.advice.close()
         await self.ledger.close()
         self.database.close()
 
@@ -147,11 +154,20 @@ class Bench:
         assert commitment(*kept) == self.opened(index, shard)["facts"]
         return loads_canonical(kept[1], MAX_BODY)
 
+    async def open_profile(self, item: c.OpenProfile) -> c.Address:
+        """The address of a profile, opened if it was not."""
+        return (await self.ledger.open_profile(item)).address
+
+    def find_consent(self, shard: int, consent: int) -> c.Consent | None:
+        """A consent as it stands."""
+        with self.database.read() as connection:
+            return find_consent(connection, shard, consent)
+
     async def patient(self, number: int = 1) -> c.Address:
         """A patient with an open profile, paired with sender and recipient."""
-        address = await self.ledger.open_profile(c.OpenProfile(ins(number)))
+        address = await self.open_profile(c.OpenProfile(ins(number)))
         for service in (SENDER, RECIPIENT):
-            await self.ledger.pair(c.Pair(address, service))
+            await self.ledger.do(c.Pair(address, service))
         return address
 
     async def grant(
@@ -162,6 +178,7 @@ class Bench:
         *,
         days: int = 30,
         start_ms: int | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> c.Consent:
         """A consent from now (or `start_ms`) for some days."""
         number = next(self.ids)
@@ -175,8 +192,9 @@ class Bench:
             actor=c.Actor("holder", "eidas2"),
             request_id=f"request-{number:08}",
             digest=str(number),
+            limits=limits,
         )
-        return await self.ledger.grant(item)
+        return await self.ledger.do(item)
 
     async def consenting(self, number: int = 1) -> c.Address:
         """A patient who consents to everything with sender and recipient."""
@@ -187,7 +205,7 @@ class Bench:
 
     async def revoke(self, consent: c.Consent) -> c.Consent:
         """Withdraws a consent."""
-        return await self.ledger.revoke(c.Revoke(consent.shard, consent.consent, c.Actor("holder", "eidas2")))
+        return await self.ledger.do(revoking(consent.shard, consent.consent))
 
     async def authorize(self, query: c.Query, *patients: Ins) -> c.Decision:
         """Asks for a decision on a new exchange."""
@@ -202,6 +220,11 @@ def ins(number: int) -> Ins:
     """A valid test identity."""
     root = 1_790_351_215_000 + number
     return Ins("1.2.250.1.213.1.4.10", f"{root}{97 - root % 97:02}")
+
+
+def revoking(shard: int, consent: int, actor: c.Actor = HOLDER) -> c.MoveConsent:
+    """Withdraws a consent."""
+    return c.MoveConsent(shard, consent, ConsentState.REVOKED, actor)
 
 
 def query(address: c.Address | None, **changes: object) -> c.Query:
@@ -234,25 +257,32 @@ def outcome(decision: c.Decision, exchange: str, **changes: object) -> c.RecordO
 
 
 def build(
-    folder: Path,
+    database: Path | str,
     shards: int = 1,
     origin: str = "accord.example/ledger/1",
     *,
     clock: HeldClock | None = None,
     view: HeldView | None = None,
+    epoch: int = 1,
 ) -> Bench:
-    """A ledger in `folder`, sender and recipient referenced with exchange; two on one folder are two processes' worth."""
+    """A ledger in a folder (SQLite) or a database by URL, sender and recipient referenced with exchange.
+
+    Two on one database are two processes' worth. The origin of another epoch is the caller's to give.
+    """
     clock = clock or HeldClock()
     if view is None:
         view = HeldView()
         view.set([record(SENDER), record(RECIPIENT)])
-    database = Database(f"sqlite:///{folder / 'ledger.db'}")
-    database.create(metadata)
+    opened = Database(database if isinstance(database, str) else f"sqlite:///{database / 'ledger.db'}")
+    migrate(opened, FOLDER)
     vault = Vault(lambda label: derive(b"m" * 32, label), os.urandom)
     identifiers = Identifiers(lambda audience: derive(b"m" * 32, audience))
     signers = [NoteSigner(f"{origin}/{shard}", LOG_KEY.sign, PUBLIC_KEY) for shard in range(shards)]
-    logs = [ShardLog(shard, database, signer, vault, clock, os.urandom, 1000) for shard, signer in enumerate(signers)]
-    consents = ConsentHandlers(vault, identifiers, secrets.randbits)
-    ledger = Ledger(database, logs, view, vault, clock, consents, ExchangeHandlers(vault, identifiers))  # type: ignore[arg-type]
+    logs = [
+        ShardLog(shard, opened, signer, vault, clock, os.urandom, 1000, epoch) for shard, signer in enumerate(signers)
+    ]
+    handlers = build_handlers(vault, identifiers, secrets.randbits, shards=shards)
+    ledger = Ledger(opened, logs, view, vault, clock, handlers)  # type: ignore[arg-type]
     ledger.start()
-    return Bench(database, ledger, view, clock, vault, logs, identifiers)
+    advice = Advice(opened, ledger, view, clock, handlers.exchanges)  # type: ignore[arg-type]
+    return Bench(opened, ledger, advice, view, clock, vault, logs, identifiers)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-from accord.consent.v1 import consent_pb2, consent_service_pb2, decision_service_pb2, decision_service_pb2_grpc
+from accord.consent.v1 import consent_pb2, decision_service_pb2, decision_service_pb2_grpc
 from accord.registry.v1 import registry_pb2
 
 from examples.sender.bundles import Bundle, Sender
@@ -167,10 +167,7 @@ class Visit:
         if fields["start_s"] is not None:
             consent.start_time.seconds = now.seconds + int(fields["start_s"])  # type: ignore[call-overload]
         consent.end_time.seconds += int(fields["end_s"] or 86_400)  # type: ignore[call-overload]
-        request = consent_service_pb2.GrantConsentRequest(
-            profile=person.profile, consent=consent, request_id=secrets.token_hex(16)
-        )
-        return (await self.people.portal.GrantConsent(request, timeout=15)).consent.name
+        return await self.people.consent(person.profile, consent)
 
     def document(self, person: Person, source: Path = EXAMPLE) -> bytes:
         """An example document of this patient."""

@@ -24,15 +24,18 @@ access.yaml: |
 trust_domain = {{ .root.Values.trustDomain | toJson }}
 database_url = {{ $registry.database.url | toJson }}
 lease_key = "/run/accord/keys/lease.pem"
+ledger = {{ include "accord.target" (dict "root" .root "name" "consent") | toJson }}
+trust = "/run/accord/trust/trust.json"
 allow_local_endpoints = {{ $registry.allowLocalEndpoints }}
 {{ include "accord.settings.process" .root }}
 {{- end }}
 
+{{/* Takes {root, url}; with a url, of that database. */}}
 {{- define "accord.settings.consent" -}}
 {{- $consent := .root.Values.consent -}}
 trust_domain = {{ .root.Values.trustDomain | toJson }}
 trust = "/run/accord/trust/trust.json"
-database_url = {{ $consent.database.url | toJson }}
+database_url = {{ .url | default $consent.database.url | toJson }}
 registry = {{ include "accord.target" (dict "root" .root "name" "registry") | toJson }}
 shards = {{ int64 $consent.shards }}
 epoch = {{ int64 $consent.epoch }}

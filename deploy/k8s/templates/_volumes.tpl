@@ -4,9 +4,7 @@
 - {name: config, mountPath: /etc/accord, readOnly: true}
 - {name: tls, mountPath: /run/accord/tls, readOnly: true}
 - {name: keys, mountPath: /run/accord/keys, readOnly: true}
-{{- if ne .name "registry" }}
 - {name: trust, mountPath: /run/accord/trust, readOnly: true}
-{{- end }}
 {{- if .embedded }}
 - {name: data, mountPath: /data}
 {{- end }}
@@ -29,12 +27,10 @@
   secret:
     secretName: {{ .service.keys.existingSecret }}
     defaultMode: 0440
-{{- if ne .name "registry" }}
 - name: trust
   secret:
     secretName: {{ .root.Values.trust.existingSecret }}
     defaultMode: 0440
-{{- end }}
 {{- if eq .name "exchange" }}
 - name: spool
   emptyDir:

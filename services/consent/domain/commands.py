@@ -1,59 +1,102 @@
-"""What the ledger can be asked to do, and what it answers: plain values, already parsed."""
+"""What the ledger can be asked to do: plain values, already parsed. What they speak of is in `values`."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from services.consent.domain.decision import ConsentState, Permit
+from services.consent.domain.asserted import AssertionFilter, Place, Withdrawn
+from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.terms import NO_LIMITS, Limits
+from services.consent.domain.values import HOLDER as HOLDER
+from services.consent.domain.values import LEDGER as LEDGER
+from services.consent.domain.values import PLATFORM as PLATFORM
+from services.consent.domain.values import REPRESENTATIVE as REPRESENTATIVE
+from services.consent.domain.values import Actor as Actor
+from services.consent.domain.values import Address as Address
+from services.consent.domain.values import Appended as Appended
+from services.consent.domain.values import Assertion as Assertion
+from services.consent.domain.values import Consent as Consent
+from services.consent.domain.values import Decision as Decision
+from services.consent.domain.values import Outcome as Outcome
+from services.consent.domain.values import Profile as Profile
+from services.consent.domain.values import Query as Query
+from services.consent.domain.values import Request as Request
+from services.consent.domain.values import RequestState as RequestState
 from services.errors import Reason
 from services.formats.entry import OutcomeResult
-from services.formats.rights import Direction, Purpose, Scope
+from services.formats.rights import Scope
 from services.nomenclature.ins import Ins
 
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A patient inside the ledger: the shard and the id that never leaves it."""
-
-    shard: int
-    patient: int
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """The person who decides, as the portal authenticated them: role and means."""
+class Command(Generic[T]):
+    """Something that the ledger does under a shard's lock, and answers with a T."""
 
-    role: str
-    authentication: str
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """An exchange asked about. `address` is None when the pseudonym names nobody; `counterparty` empty for the record."""
-
-    service: str
-    address: Address | None
-    direction: Direction
-    counterparty: str
-    purpose: Purpose
-    categories: frozenset[str]
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Asks for advice; with `resources`, only the consents that these revisions belong to may carry it."""
+    """Asks for advice; with `resources`, only the consents that these revisions belong to may carry it.
+
+    `exchange`: the one under way, whose own use of a quota does not count against it.
+    """
 
     query: Query
     resources: frozenset[str] = frozenset()
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class OpenProfile:
-    """Opens the profile of this identity."""
+class OpenProfile(Command[Profile | Address]):
+    """Opens the profile of this identity, at once or (`opt_out`) in six weeks; `majority_ms` of a minor."""
 
     ins: Ins
+    opt_out: bool = False
+    majority_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class MoveProfile(Command[Profile]):
+    """Moves a profile to where `actor` wants it, from one of `only_from` (empty: from wherever that is allowed).
+
+    `why` is the platform's justification.
+    """
+
+    address: Address
+    to: ProfileStatus
+    actor: Actor
+    why: str = ""
+    only_from: frozenset[ProfileStatus] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAlias(Command[Address]):
+    """Claims an identity for a patient of any shard, in the identity's own shard."""
+
+    ins: Ins
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class AddIdentity(Command[Address]):
+    """Records a claimed identity beside its patient."""
+
+    ins: Ins
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Represent(Command[Address]):
+    """Records that a person may act for a minor, or (`allowed` False) no longer may."""
+
+    address: Address
+    person: str
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Command[Address]):
     """Pairs a patient with a service."""
 
     address: Address
@@ -61,8 +104,11 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """Records a consent; `start_ms` None means from now. `digest` tells two uses of one request id apart."""
+class Grant(Command[Consent]):
+    """Records a consent; `start_ms` None means from now. `digest` tells two uses of one request id apart.
+
+    `request`: the local id of the service's request that this answers, by which it is granted once; it pairs as well.
+    """
 
     address: Address
     service: str
@@ -73,19 +119,92 @@ class Grant:
     actor: Actor
     request_id: str
     digest: str
+    limits: Limits = NO_LIMITS
+    assertion: Assertion | None = None
+    pairs: bool = False
+    until_ms: int | None = None
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Revoke:
-    """Withdraws a consent, by its shard and local id."""
+class Amend(Command[Consent]):
+    """Changes what a consent covers; `etag` empty: whatever its revision."""
 
     shard: int
     consent: int
+    scope: Scope
+    end_ms: int
+    notice_sha256: str
+    limits: Limits
+    actor: Actor
+    request_id: str
+    digest: str
+    etag: str = ""
+    assertion: Assertion | None = None
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MoveConsent(Command[Consent]):
+    """Moves a consent to where `actor` wants it: suspended, active again, revoked. `why`: the platform's justification."""
+
+    shard: int
+    consent: int
+    to: ConsentState
+    actor: Actor
+    etag: str = ""
+    assertion: Assertion | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNotice(Command[Consent]):
+    """Records that the patient was told of a consent's revision."""
+
+    address: Address
+    shard: int
+    consent: int
+    revision: int
+    channel: str
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeRevocation(Command[int]):
+    """Records that the service has noted the end of a consent."""
+
+    shard: int
+    consent: int
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestConsent(Command[Request]):
+    """Records what a service asks for, in the service's shard."""
+
+    service: str
+    scope: Scope
+    start_ms: int | None
+    end_ms: int
+    limits: Limits
+    life_s: int
+    request_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecideRequest(Command[Request]):
+    """Claims a pending request for one patient, to grant it (`granted`) or to reject it."""
+
+    shard: int
+    request: int
+    address: Address
+    granted: bool
     actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
-class Authorize:
+class Authorize(Command[Decision]):
     """Decides an exchange and records it; `thumbprint` is of the broker's certificate (RFC 8705)."""
 
     query: Query
@@ -95,7 +214,7 @@ class Authorize:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordOutcome:
+class RecordOutcome(Command[Outcome]):
     """Records how the authorisation at `authorization` of a shard ended; hashes hexadecimal or empty."""
 
     shard: int
@@ -110,7 +229,7 @@ class RecordOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRefusal:
+class RecordRefusal(Command[Appended]):
     """Records a refusal of a bundle whose manifest was valid."""
 
     service: str
@@ -120,55 +239,61 @@ class RecordRefusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """Records UNKNOWN for authorisations before `before_ms` that nobody recorded an outcome of."""
+class Sweep(Command[int]):
+    """Records UNKNOWN for authorisations of a shard before `before_ms` that nobody recorded an outcome of."""
 
+    shard: int
     before_ms: int
 
 
-Command = OpenProfile | Pair | Grant | Revoke | Authorize | RecordOutcome | RecordRefusal | Sweep
-
-
 @dataclass(frozen=True, slots=True)
-class Consent:
-    """A consent as it stands; `consent` is its local id."""
+class SweepConsents(Command[int]):
+    """Records what the clock has decided: consents that end, representatives' consents at majority, profiles that open."""
 
     shard: int
-    consent: int
-    patient: int
-    service: str
-    scope: Scope
-    start_ms: int
-    end_ms: int
-    notice_sha256: str
-    actor: Actor
-    state: ConsentState
-    revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an entry stands: its log's origin, its index, its leaf hash."""
-
-    origin: str
-    index: int
-    leaf: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A recorded decision: `permit` or `told`; `now_s` is its time in seconds since 1970."""
-
-    appended: Appended
-    permit: Permit | None
-    told: Reason | None
-    now_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A recorded outcome: the indices of authorisation and outcome in one shard's log."""
+class RecordRead(Command[Appended]):
+    """Records that an auditor, or the platform, read something: the method, and what was asked, without personal data."""
 
     shard: int
-    authorization: int
-    outcome: int
+    method: str
+    asked: dict[str, str]
+    actor: str = "auditor"
+
+
+@dataclass(frozen=True, slots=True)
+class Erase(Command[tuple[int, int]]):
+    """Destroys a closed patient's keys and rows; `traces_too`: those of access traces as well."""
+
+    address: Address
+    legal_basis: str
+    traces_too: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropAliases(Command[None]):
+    """Takes an erased patient's other identities out of one shard of the directory."""
+
+    shard: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Retain(Command[int]):
+    """Destroys, in one shard, the keys of a past year."""
+
+    shard: int
+    year: int
+    legal_basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeAsserted(Command[Withdrawn]):
+    """Withdraws, in one shard, the consents that rest on the next assertions found; `why`: the platform's justification."""
+
+    shard: int
+    wanted: AssertionFilter
+    after: Place | None
+    why: str

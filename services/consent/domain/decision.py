@@ -1,81 +1,41 @@
 """The decision: a pure function of facts and time, `Permit | Deny(reason)`. Doubt means no.
 
-Right = consent ∩ convention ∩ referencing with exchange ∩ profile open ∩ validity, for every party to the exchange: a
-service that sends needs its DEPOSIT, one that receives its READ. Leaves to the caller that facts are gathered under lock.
+Right = (consent − explicit refusals − exceptions − labels) ∩ convention ∩ referencing with exchange ∩ profile active ∩
+validity ∩ period of the data ∩ quota, for every party to the exchange: a service that sends needs its DEPOSIT, one that
+receives its READ. What one consent must meet is in `rules`. Leaves to the caller that facts are gathered under lock.
 """
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import itemgetter
 
+from services.consent.domain.facts import ConsentFact as ConsentFact
+from services.consent.domain.facts import Facts as Facts
+from services.consent.domain.facts import Party as Party
+from services.consent.domain.facts import Standing as Standing
+from services.consent.domain.facts import resting_on as resting_on
+from services.consent.domain.lifecycle import ProfileStatus
+from services.consent.domain.rules import HIDDEN_FROM_PATIENT, Rule, ends, failed, lasts, opposes, refuses
+from services.consent.domain.rules import rules as rules
+from services.consent.domain.rules import shortfall as shortfall
+from services.consent.domain.terms import Effect
 from services.errors import Reason
-from services.formats.lease import Convention, Status
+from services.formats.lease import Status
 from services.formats.permit import PERMIT_LIFE_S
-from services.formats.rights import Direction, Purpose, Scope
-
-
-class ProfileStatus(StrEnum):
-    """Whether the patient's profile is open to exchanges."""
-
-    OPEN = "OPEN"
-
-
-class ConsentState(StrEnum):
-    """Where a consent stands, its dates apart."""
-
-    ACTIVE = "ACTIVE"
-    REVOKED = "REVOKED"
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentFact:
-    """The current revision of a consent; valid from `start_ms` until before `end_ms`."""
-
-    revision: str
-    state: ConsentState
-    scope: Scope
-    start_ms: int
-    end_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A service as the registry's lease has it."""
-
-    status: Status
-    convention: Convention
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One service's side of an exchange: its direction, standing (None: unknown), pairing and consents."""
-
-    service: str
-    direction: Direction
-    standing: Standing | None
-    paired: bool
-    consents: tuple[ConsentFact, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything a decision rests on. The first party names the patient; `profile` is None for an unknown patient.
-
-    `documents_match` says for each document whether its identity is the profile's; empty where none was shown.
-    """
-
-    profile: ProfileStatus | None
-    parties: tuple[Party, ...]
-    purpose: Purpose
-    categories: frozenset[str]
-    documents_match: tuple[bool, ...] = ()
+from services.formats.rights import Basis, Direction, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permitted, resting on these consent revisions, until before `until_s` (seconds since 1970)."""
+    """Permitted, resting on these consent revisions, until before `until_s` (seconds since 1970).
+
+    `counts`: those of them whose quota this exchange uses. `erase_ms`: when the recipient must have erased what it gets.
+    """
 
     resources: tuple[str, ...]
     until_s: int
+    counts: tuple[str, ...] = ()
+    erase_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +47,12 @@ class Deny:
     resources: tuple[str, ...] = ()
 
 
-def resting_on(facts: Facts, resources: frozenset[str]) -> Facts:
-    """The facts without the consents that these revisions do not belong to."""
-    names = {revision.partition("/revisions/")[0] for revision in resources}
-    parties = tuple(
-        replace(
-            party, consents=tuple(item for item in party.consents if item.revision.partition("/revisions/")[0] in names)
-        )
-        for party in facts.parties
-    )
-    return replace(facts, parties=parties)
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one party has no ground: the reason, and the revision that came nearest, if any."""
 
-
-class _RefusalError(Exception):
-    """A rule that does not hold; never leaves this module."""
-
-    def __init__(self, reason: Reason, resources: tuple[str, ...] = ()) -> None:
-        super().__init__(reason)
-        self.reason, self.resources = reason, resources
+    reason: Reason
+    resources: tuple[str, ...] = ()
 
 
 def decide(facts: Facts, now_ms: int) -> Permit | Deny:
@@ -113,92 +61,110 @@ def decide(facts: Facts, now_ms: int) -> Permit | Deny:
     A stranger (unknown or never paired with the patient) learns nothing: NOT_PERMITTED. What is wrong on the other party's
     side is told as RECIPIENT_NOT_PERMITTED.
     """
-    if facts.profile is None or not facts.parties or not facts.parties[0].paired:
-        return Deny(Reason.NOT_PERMITTED, Reason.NOT_PERMITTED)
-    if facts.profile is not ProfileStatus.OPEN:
-        return Deny(Reason.PROFILE_NOT_OPEN, Reason.PROFILE_NOT_OPEN)
-    grounds: list[ConsentFact] = []
-    for position, party in enumerate(facts.parties):
-        try:
-            _check_standing(party, facts, now_ms)
-            grounds.append(_find_consent(party, facts, now_ms))
-        except _RefusalError as refusal:
-            told = refusal.reason if position == 0 else Reason.RECIPIENT_NOT_PERMITTED
-            return Deny(refusal.reason, told, refusal.resources)
-    reason = _documents_reason(facts)
+    reason = Reason.NOT_PERMITTED if is_stranger(facts) else failed(profile_rules(facts))
     if reason is not None:
         return Deny(reason, reason)
-    return _permit(facts, grounds, now_ms)
+    sides: list[tuple[Party, ConsentFact]] = []
+    for position, party in enumerate(facts.parties):
+        ground = find_ground(party, facts, now_ms)
+        if isinstance(ground, Failure):
+            told = Reason.RECIPIENT_NOT_PERMITTED if position else told_to(party.direction, ground.reason)
+            return Deny(ground.reason, told, ground.resources)
+        sides.append((party, ground))
+    reason = failed(document_rules(facts))
+    return Deny(reason, reason) if reason is not None else _permit(facts, sides, now_ms)
 
 
-def _check_standing(party: Party, facts: Facts, now_ms: int) -> None:
-    standing = party.standing
-    if standing is not None and standing.status is Status.SUSPENDED:
-        raise _RefusalError(Reason.SERVICE_SUSPENDED)
-    if standing is None or standing.status is not Status.REFERENCED_WITH_EXCHANGE:
-        raise _RefusalError(Reason.SERVICE_NOT_REFERENCED)
-    convention = standing.convention
-    if not (convention.in_force(now_ms) and _lasts(convention.end_ms, now_ms)):
-        raise _RefusalError(Reason.CONVENTION_NOT_IN_FORCE)
-    if not _asked(party, facts).within(convention.scope):
-        raise _RefusalError(Reason.CONVENTION_EXCEEDED)
+def is_stranger(facts: Facts) -> bool:
+    """Whether the asking service may know nothing, not even that the patient exists."""
+    return facts.profile is None or not facts.parties or not facts.parties[0].paired
 
 
-def _lasts(end_ms: int, now_ms: int) -> bool:
-    # A permit counts whole seconds, so the last second of a right, where it is not whole, permits nothing.
-    return now_ms // 1000 < end_ms // 1000
+def told_to(direction: Direction, reason: Reason) -> Reason:
+    """What a service may know of a reason on its own side. Who reads must not learn that something masked exists."""
+    masked = reason is Reason.LABEL_EXCLUDED and direction is Direction.READ
+    return Reason.DATA_EXCLUDED if masked else reason
 
 
-def _asked(party: Party, facts: Facts) -> Scope:
-    return Scope(facts.categories, frozenset((party.direction,)), frozenset((facts.purpose,)))
-
-
-# How near each failure is to a right: the nearest one is the reason given.
-_NEARNESS = (
-    Reason.CONSENT_MISSING,
-    Reason.DIRECTION_NOT_GRANTED,
-    Reason.PURPOSE_NOT_GRANTED,
-    Reason.CATEGORY_NOT_GRANTED,
-    Reason.CONSENT_REVOKED,
-    Reason.CONSENT_EXPIRED,
-    Reason.CONSENT_NOT_YET_VALID,
-)
-
-
-def _find_consent(party: Party, facts: Facts, now_ms: int) -> ConsentFact:
-    if not party.paired:
-        raise _RefusalError(Reason.NOT_PERMITTED)
-    nearest = _RefusalError(Reason.CONSENT_MISSING)
-    for consent in party.consents:
-        reason = _shortfall(consent, _asked(party, facts), now_ms)
-        if reason is None:
-            return consent
-        if _NEARNESS.index(reason) > _NEARNESS.index(nearest.reason):
-            nearest = _RefusalError(reason, (consent.revision,))
-    raise nearest
-
-
-def _shortfall(consent: ConsentFact, asked: Scope, now_ms: int) -> Reason | None:
-    rules = (
-        (asked.directions <= consent.scope.directions, Reason.DIRECTION_NOT_GRANTED),
-        (asked.purposes <= consent.scope.purposes, Reason.PURPOSE_NOT_GRANTED),
-        (bool(asked.categories) and asked.categories <= consent.scope.categories, Reason.CATEGORY_NOT_GRANTED),
-        (consent.state is ConsentState.ACTIVE, Reason.CONSENT_REVOKED),
-        (_lasts(consent.end_ms, now_ms), Reason.CONSENT_EXPIRED),
-        (consent.start_ms <= now_ms, Reason.CONSENT_NOT_YET_VALID),
+def profile_rules(facts: Facts) -> tuple[Rule, ...]:
+    """What must hold whoever exchanges."""
+    return (
+        (Reason.PROFILE_SUSPENDED, facts.profile is not ProfileStatus.SUSPENDED),
+        (Reason.PROFILE_NOT_OPEN, facts.profile in (ProfileStatus.ACTIVE, ProfileStatus.SUSPENDED)),
+        (Reason.BASIS_NOT_ALLOWED, facts.basis is Basis.CONSENT),
     )
-    return next((reason for holds, reason in rules if not holds), None)
 
 
-def _documents_reason(facts: Facts) -> Reason | None:
-    # In this order: whether a guessed identity is the patient's is not told where no document with one may pass.
+def party_rules(party: Party, facts: Facts, now_ms: int) -> Iterator[Rule]:
+    """What must hold of a party before any consent is looked at."""
+    status = party.standing.status if party.standing else None
+    convention = party.standing.convention if party.standing else None
+    yield Reason.SERVICE_SUSPENDED, status is not Status.SUSPENDED
+    yield Reason.SERVICE_NOT_REFERENCED, status is Status.REFERENCED_WITH_EXCHANGE
+    in_force = convention is not None and convention.in_force(now_ms) and lasts(convention.end_ms, now_ms)
+    yield Reason.CONVENTION_NOT_IN_FORCE, in_force
+    asked = Scope(facts.categories, frozenset((party.direction,)), frozenset((facts.purpose,)))
+    yield Reason.CONVENTION_EXCEEDED, convention is not None and asked.within(convention.scope)
+    yield Reason.NOT_PERMITTED, party.paired
+    yield Reason.LABEL_EXCLUDED, party.direction is not Direction.READ or HIDDEN_FROM_PATIENT not in facts.labels
+
+
+def find_ground(party: Party, facts: Facts, now_ms: int) -> ConsentFact | Failure:
+    """The consent that carries a party's side of the exchange, or why there is none."""
+    reason = failed(party_rules(party, facts, now_ms))
+    if reason is not None:
+        return Failure(reason)
+    refusal = next((item for item in party.consents if refuses(item, party.direction, facts, now_ms)), None)
+    if refusal is not None:
+        return Failure(Reason.EXPLICITLY_DENIED, (refusal.revision,))
+    return _carrying(party, facts, now_ms)
+
+
+def _carrying(party: Party, facts: Facts, now_ms: int) -> ConsentFact | Failure:
+    failures: list[tuple[int, Failure]] = []
+    for consent in rights(party):
+        short = shortfall(consent, party.direction, facts, now_ms)
+        if short is None:
+            return consent
+        place, reason = short
+        failures.append((place, Failure(reason, (consent.revision,))))
+    if not failures:
+        return Failure(Reason.CONSENT_MISSING)
+    return max(failures, key=itemgetter(0))[1]
+
+
+def rights(party: Party) -> tuple[ConsentFact, ...]:
+    """The party's consents that give something, in order."""
+    return tuple(item for item in party.consents if item.limits.effect is Effect.PERMIT)
+
+
+def document_rules(facts: Facts) -> Iterator[Rule]:
+    """What must hold of the documents shown.
+
+    In this order: whether a guessed identity is the patient's is not told where no document with one may pass.
+    """
     receivers = (party.standing for party in facts.parties if party.direction is Direction.READ)
-    if facts.documents_match and not all(item and item.convention.ins_in_documents for item in receivers):
-        return Reason.INS_NOT_ALLOWED
-    return None if all(facts.documents_match) else Reason.PATIENT_MISMATCH
+    ins_allowed = all(item is not None and item.convention.ins_in_documents for item in receivers)
+    yield Reason.INS_NOT_ALLOWED, not facts.documents_match or ins_allowed
+    yield Reason.PATIENT_MISMATCH, all(facts.documents_match)
 
 
-def _permit(facts: Facts, grounds: list[ConsentFact], now_ms: int) -> Permit:
-    ends = [consent.end_ms // 1000 for consent in grounds]
-    ends += [party.standing.convention.end_ms // 1000 for party in facts.parties if party.standing]
-    return Permit(tuple(consent.revision for consent in grounds), min(now_ms // 1000 + PERMIT_LIFE_S, *ends))
+def _permit(facts: Facts, sides: list[tuple[Party, ConsentFact]], now_ms: int) -> Permit:
+    ending = [instant for party, ground in sides for instant in _ends(party, ground, facts, now_ms)]
+    erasures = [ground.limits.erase_ms for party, ground in sides if party.direction is Direction.READ]
+    return Permit(
+        tuple(ground.revision for _, ground in sides),
+        min(now_ms // 1000 + PERMIT_LIFE_S, min(ending) // 1000),
+        tuple(ground.revision for _, ground in sides if ground.limits.quota is not None and not ground.counted),
+        min((erase_ms for erase_ms in erasures if erase_ms is not None), default=None),
+    )
+
+
+def _ends(party: Party, ground: ConsentFact, facts: Facts, now_ms: int) -> Iterator[int]:
+    yield from ends(ground, party.direction)
+    if party.standing is not None:
+        yield party.standing.convention.end_ms
+    for consent in party.consents:
+        # A refusal that is known to start while the permit would still live.
+        if lasts(consent.start_ms, now_ms) and opposes(consent, party.direction, facts):
+            yield consent.start_ms

@@ -5,10 +5,11 @@ service, the portal, …), so that two audiences cannot compare. The zeros make 
 """
 
 import re
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
@@ -28,11 +29,19 @@ class Identifiers:
     def __init__(self, key_for: Callable[[str], bytes]) -> None:
         # ECB is exact here: one block, never a message. Bounded, because callers name audiences that do not exist.
         self._cipher = lru_cache(_KEPT)(lambda audience: Cipher(AES256(key_for(audience)), ECB()))  # noqa: S305
+        self._of_thread = threading.local()
 
     def encipher(self, audience: str, shard: int, local: int) -> str:
         """32 hexadecimal digits for (shard, local id)."""
         block = shard.to_bytes(2) + bytes(6) + local.to_bytes(8)
-        return self._cipher(audience).encryptor().update(block).hex()
+        return self._encryptor(audience).update(block).hex()
+
+    def _encryptor(self, audience: str) -> CipherContext:
+        # Whole blocks leave nothing behind in a context, so one serves for ever; but only one thread at a time.
+        known: Callable[[str], CipherContext] | None = getattr(self._of_thread, "encryptor", None)
+        if known is None:
+            known = self._of_thread.encryptor = lru_cache(_KEPT)(lambda name: self._cipher(name).encryptor())
+        return known(audience)
 
     def decipher(self, audience: str, identifier: str) -> tuple[int, int] | None:
         """(shard, local id) of 32 hexadecimal digits; None for what was never enciphered for this audience."""

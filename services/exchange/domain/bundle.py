@@ -4,6 +4,7 @@ Pure. Guarantees that a document which passes names one valid INS and has the ty
 follows from its type alone. Leaves to others: the bytes (`spool`), whose INS it is and every right (the ledger).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from services.nomenclature.professions import ps_idnat_is_valid, struct_idnat_is
 LEEWAY_MS = 30_000
 """How far the sender's clock may be from ours."""
 
+_LABEL = re.compile(r"[A-Z_]{1,40}")
 _AUTHOR_CHECKS = {PS_IDNAT: ps_idnat_is_valid, STRUCT_IDNAT: struct_idnat_is_valid}
 
 
@@ -40,10 +42,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document that is as declared: whose it is, and its class (JDV_J57)."""
+    """A document that is as declared: whose it is, its class (JDV_J57) and type, its confidentiality (JDV_J58, TRE_A07)."""
 
     ins: Ins
     document_class: str
+    document_type: str
+    labels: tuple[str, ...] = ()
 
 
 def check_window(manifest: Manifest, now_ms: int) -> None:
@@ -67,7 +71,7 @@ def check_document(declared: DeclaredDocument, header: CdaHeader, rules: Rules) 
     """The document whose header this is, if it is as declared.
 
     Raises: AccordError, in this order: INS_MISSING, PATIENT_AMBIGUOUS, INS_INVALID, INS_TEST_REFUSED;
-    DOCUMENT_TYPE_MISMATCH; DOCUMENT_TYPE_UNKNOWN; AUTHOR_MISMATCH; AUTHOR_INVALID.
+    DOCUMENT_TYPE_MISMATCH; DOCUMENT_TYPE_UNKNOWN; AUTHOR_MISMATCH; AUTHOR_INVALID; DOCUMENT_MALFORMED.
     """
     ins = patient_ins(header, allow_test=rules.allow_test_ins)
     if (declared.type.code, declared.type.system) != (header.type.code, header.type.system):
@@ -80,12 +84,23 @@ def check_document(declared: DeclaredDocument, header: CdaHeader, rules: Rules) 
         raise AccordError(Reason.AUTHOR_MISMATCH)
     if rules.check_author_identifiers and not all(_author_is_valid(root, value) for root, value in authors):
         raise AccordError(Reason.AUTHOR_INVALID)
-    return Checked(ins, found)
+    return Checked(ins, found, header.type.code, _labels(header.confidentiality))
 
 
 def categories(documents: Iterable[Checked]) -> tuple[str, ...]:
-    """The data categories that move, each once, in order: `class:NN`."""
-    return tuple(sorted({f"class:{document.document_class}" for document in documents}))
+    """The data categories that move, each once, in order: `type:CODE`, for a right may stop short of a whole class."""
+    return tuple(sorted({f"type:{document.document_type}" for document in documents}))
+
+
+def labels(documents: Iterable[Checked]) -> tuple[str, ...]:
+    """The confidentiality codes of what moves, each once, in order."""
+    return tuple(sorted({label for document in documents for label in document.labels}))
+
+
+def _labels(codes: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(_LABEL.fullmatch, codes)):
+        raise AccordError(Reason.DOCUMENT_MALFORMED, "a confidentiality code has a wrong form")
+    return codes
 
 
 def _author_is_valid(root: str, extension: str) -> bool:

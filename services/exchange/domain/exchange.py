@@ -21,21 +21,25 @@ class Case:
         """The exchange's id: SHA-256 of the token, in hexadecimal."""
         return sha256_hex(self.token)
 
-    def query(self, categories: tuple[str, ...]) -> "Query":
+    def query(self, categories: tuple[str, ...], labels: tuple[str, ...] = ()) -> "Query":
         """What the ledger is asked about this exchange."""
         manifest = self.manifest
-        return Query(manifest.sender, manifest.patient, manifest.recipient, manifest.purpose, categories)
+        return Query(
+            manifest.sender, manifest.patient, manifest.recipient, manifest.purpose, categories, labels, self.exchange
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """May `service` deposit `categories` of its `patient` with `counterparty`, for `purpose`?"""
+    """May `service` deposit `categories` of its `patient`, labelled so, with `counterparty`, for `purpose`?"""
 
     service: str
     patient: str = field(repr=False)
     counterparty: str
     purpose: Purpose
     categories: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,12 @@ def test_what_was_deleted_does_not_stay_in_the_file(database: Database, path: Pa
     assert secret[:16] not in path.read_bytes()
 
 
+@pytest.mark.parametrize("url", ["mysql://localhost/accord", "postgresql+psycopg2://localhost/accord"])
+def test_another_database_or_driver_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="no database of ours"):
+        Database(url)
+
+
 def test_it_answers_when_asked(database: Database) -> None:
     database.ping()
 

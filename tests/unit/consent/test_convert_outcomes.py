@@ -8,8 +8,8 @@ from accord.errors.v1 import error_reason_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.keys import derive
-from services.consent import convert
-from services.consent.convert import Convert
+from services.consent.convert import decisions as convert
+from services.consent.convert.names import Names
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Deny, Permit
 from services.consent.domain.identifiers import Identifiers
@@ -22,7 +22,7 @@ from tests.support.refused import violated
 
 ADDRESS = c.Address(3, 12345)
 IDENTIFIERS = Identifiers(lambda audience: derive(b"m" * 32, audience))
-CONVERT = Convert(IDENTIFIERS, allow_test_ins=True)
+NAMES = Names(IDENTIFIERS, allow_test_ins=True)
 PSEUDONYM = IDENTIFIERS.encipher(SENDER, 3, 12345)
 
 
@@ -93,9 +93,9 @@ def test_a_refusal_is_read_as_it_is_meant_and_its_faults_are_named() -> None:
     message = decision_service_pb2.RecordRefusalRequest(
         service=SENDER, patient=PSEUDONYM, exchange="e" * 64, reason=reason
     )
-    assert CONVERT.refusal(message) == c.RecordRefusal(SENDER, ADDRESS, "e" * 64, Reason.DOCUMENT_MALFORMED)
+    assert convert.refusal(message, NAMES) == c.RecordRefusal(SENDER, ADDRESS, "e" * 64, Reason.DOCUMENT_MALFORMED)
     empty = decision_service_pb2.RecordRefusalRequest()
-    assert violated(lambda: CONVERT.refusal(empty)) == ["service", "exchange", "reason"]
+    assert violated(lambda: convert.refusal(empty, NAMES)) == ["service", "exchange", "reason"]
 
 
 def test_a_verdict_says_only_what_the_asking_service_may_know() -> None:

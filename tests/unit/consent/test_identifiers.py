@@ -78,6 +78,7 @@ def test_keys_are_derived_once_for_each_audience_in_use_and_kept_for_a_bounded_n
     assert asked == ["services/lumen"]
     for number in range(5000):
         identifiers.decipher(f"services/{number:05}", secrets.token_hex(16))
+        identifiers.encipher(f"services/{number:05}", 0, 1)
     identifiers.encipher("services/lumen", 0, 1)
     assert asked.count("services/lumen") == 2
 

@@ -15,6 +15,7 @@ from services.exchange.domain.bundle import (
     check_document,
     check_limits,
     check_window,
+    labels,
 )
 from services.exchange.domain.cda import CdaHeader, Identifier
 from services.exchange.domain.cda import Coded as Type
@@ -43,7 +44,7 @@ MANIFEST = Manifest(
 
 
 def test_a_document_as_declared_has_its_ins_and_the_class_of_its_type() -> None:
-    assert check_document(DECLARED, HEADER, STRICT) == Checked(Ins(NIR, "279035121518989"), "10")
+    assert check_document(DECLARED, HEADER, STRICT) == Checked(Ins(NIR, "279035121518989"), "10", "75492-9", ("N",))
 
 
 def authors(*identifiers: Identifier) -> dict[str, Any]:
@@ -128,6 +129,14 @@ def test_declared_sizes_stay_within_the_limits(sizes: list[int], passes: bool) -
     assert caught.value.reason is Reason.BUNDLE_TOO_LARGE
 
 
-def test_categories_are_the_classes_that_move_each_once_in_order() -> None:
-    checked = [Checked(Ins(NIR, ""), code) for code in ("42", "10", "42")]
-    assert categories(checked) == ("class:10", "class:42")
+def test_categories_are_the_types_that_move_and_labels_theirs_each_once_in_order() -> None:
+    documents = (("42", "PRESC-BIO", ("N",)), ("10", "11488-4", ("R", "N")), ("42", "PRESC-BIO", ()))
+    checked = [Checked(Ins(NIR, ""), *document) for document in documents]
+    assert categories(checked) == ("type:11488-4", "type:PRESC-BIO")
+    assert labels(checked) == ("N", "R")
+
+
+def test_a_confidentiality_code_of_a_wrong_form_is_refused() -> None:
+    with pytest.raises(AccordError) as caught:
+        check_document(DECLARED, replace(HEADER, confidentiality=("N", "n\nx")), STRICT)
+    assert caught.value.reason is Reason.DOCUMENT_MALFORMED

@@ -178,7 +178,10 @@ BREAKS: dict[str, tuple[int, Making]] = {
     "the authorisation was for another purpose": (6, made(query={"purpose": "PREVENTION"})),
     "the authorisation was for another direction": (6, made(query={"direction": "READ"})),
     "the authorisation was for other categories": (6, made(query={"categories": ["class:10", "class:43"]})),
-    "a document's type has no class": (6, made(Exchange(documents=(document(), document(code="0-0"))))),
+    "a document's type is of no known code system": (
+        6,
+        made(Exchange(documents=(document(), document(system="1.2.3")))),
+    ),
     # The ledger signed the permit for this authorisation
     "an intruder signed the permit": (7, made(with_key("permit"), Exchange().trust)),
     "the permit is of another trust domain": (7, made(permit={"issuer": "other.example"})),

@@ -121,3 +121,23 @@ async def test_what_was_read_before_a_withdrawal_is_not_handed_out_after_it(leas
     store.snapshot = SECOND
     await leases.withdraw()
     assert (await reading).pin == SECOND.pin
+
+
+async def test_no_lease_is_issued_once_the_ledger_is_not_believed_not_even_to_a_reader_that_waits(store: Store) -> None:
+    believed = True
+
+    def require() -> None:
+        if not believed:
+            raise AccordError(Reason.LEDGER_ROLLED_BACK)
+
+    leases = Leases(KEY, TRUST_DOMAIN, StillClock(), store.load, require)
+    await leases.issue(0, 0)
+    waiting = asyncio.create_task(leases.issue(FIRST.pin.sequence, 10))
+    await asyncio.sleep(0)
+    believed = False
+    await leases.publish(SECOND)
+    for refused in (waiting, leases.issue(0, 0)):
+        with pytest.raises(AccordError) as caught:
+            await refused
+        assert caught.value.reason is Reason.LEDGER_ROLLED_BACK
+    assert await leases.current() == SECOND, "the register itself goes on"

@@ -23,9 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from accord.consent.v1 import ledger_pb2 as accord_dot_consent_dot_v1_dot_ledger__pb2
+from accord.errors.v1 import error_reason_pb2 as accord_dot_errors_dot_v1_dot_error__reason__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%accord/consent/v1/audit_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1e\x61\x63\x63ord/consent/v1/ledger.proto\"\x17\n\x15GetCheckpointsRequest\"-\n\x16GetCheckpointsResponse\x12\x13\n\x0b\x63heckpoints\x18\x01 \x03(\t\"P\n\x1aGetConsistencyProofRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x10\n\x08old_size\x18\x02 \x01(\x03\x12\x10\n\x08new_size\x18\x03 \x01(\x03\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"0\n\x0fGetEntryRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\"A\n\x10GetEntryResponse\x12-\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\"K\n\x12ListEntriesRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t2\x9e\x03\n\x0c\x41uditService\x12\x65\n\x0eGetCheckpoints\x12(.accord.consent.v1.GetCheckpointsRequest\x1a).accord.consent.v1.GetCheckpointsResponse\x12t\n\x13GetConsistencyProof\x12-.accord.consent.v1.GetConsistencyProofRequest\x1a..accord.consent.v1.GetConsistencyProofResponse\x12S\n\x08GetEntry\x12\".accord.consent.v1.GetEntryRequest\x1a#.accord.consent.v1.GetEntryResponse\x12\\\n\x0bListEntries\x12%.accord.consent.v1.ListEntriesRequest\x1a&.accord.consent.v1.ListEntriesResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%accord/consent/v1/audit_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1e\x61\x63\x63ord/consent/v1/ledger.proto\x1a#accord/errors/v1/error_reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x17\n\x15GetCheckpointsRequest\"-\n\x16GetCheckpointsResponse\x12\x13\n\x0b\x63heckpoints\x18\x01 \x03(\t\"P\n\x1aGetConsistencyProofRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x10\n\x08old_size\x18\x02 \x01(\x03\x12\x10\n\x08new_size\x18\x03 \x01(\x03\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\">\n\x0fGetEntryRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0c\n\x04open\x18\x03 \x01(\x08\"l\n\x10GetEntryResponse\x12-\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\x12)\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1a.accord.consent.v1.Opening\"K\n\x12ListEntriesRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x8e\x02\n\x0b\x45ntryFilter\x12\x0f\n\x07patient\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\r\n\x05types\x18\x05 \x03(\t\x12-\n\x06reason\x18\x06 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63onsent\x18\t \x01(\t\x12\x10\n\x08\x65xchange\x18\n \x01(\t\"\xa5\x01\n\x14SearchEntriesRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.EntryFilter\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x13\n\x0bstart_index\x18\x03 \x01(\x03\x12\x11\n\tend_index\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"\xa4\x01\n\x15SearchEntriesResponse\x12<\n\x05items\x18\x01 \x03(\x0b\x32-.accord.consent.v1.SearchEntriesResponse.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a\x34\n\x04Item\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\r\n\x05\x65ntry\x18\x03 \x01(\x0c\"F\n\x14GetStatisticsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.EntryFilter\"\xcc\x01\n\x15GetStatisticsResponse\x12>\n\x06\x63ounts\x18\x01 \x03(\x0b\x32..accord.consent.v1.GetStatisticsResponse.Count\x1as\n\x05\x43ount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\x12\r\n\x05month\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\x03\"I\n\x14\x45xportEntriesRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x13\n\x0bstart_index\x18\x02 \x01(\x03\x12\x0c\n\x04open\x18\x03 \x01(\x08\"\xfe\x01\n\x15\x45xportEntriesResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x03\x12<\n\x05items\x18\x03 \x03(\x0b\x32-.accord.consent.v1.ExportEntriesResponse.Item\x12\x0f\n\x07records\x18\x04 \x03(\x0c\x1am\n\x04Item\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12+\n\x07opening\x18\x02 \x01(\x0b\x32\x1a.accord.consent.v1.Opening\x12)\n\x05\x66\x61\x63ts\x18\x03 \x01(\x0b\x32\x1a.accord.consent.v1.Opening2\xcc\x05\n\x0c\x41uditService\x12\x65\n\x0eGetCheckpoints\x12(.accord.consent.v1.GetCheckpointsRequest\x1a).accord.consent.v1.GetCheckpointsResponse\x12t\n\x13GetConsistencyProof\x12-.accord.consent.v1.GetConsistencyProofRequest\x1a..accord.consent.v1.GetConsistencyProofResponse\x12S\n\x08GetEntry\x12\".accord.consent.v1.GetEntryRequest\x1a#.accord.consent.v1.GetEntryResponse\x12\\\n\x0bListEntries\x12%.accord.consent.v1.ListEntriesRequest\x1a&.accord.consent.v1.ListEntriesResponse\x12\x62\n\rSearchEntries\x12\'.accord.consent.v1.SearchEntriesRequest\x1a(.accord.consent.v1.SearchEntriesResponse\x12\x62\n\rGetStatistics\x12\'.accord.consent.v1.GetStatisticsRequest\x1a(.accord.consent.v1.GetStatisticsResponse\x12\x64\n\rExportEntries\x12\'.accord.consent.v1.ExportEntriesRequest\x1a(.accord.consent.v1.ExportEntriesResponse0\x01\x42\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +35,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'accord.consent.v1.audit_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024fr.accord.consent.v1P\001'
-  _globals['_GETCHECKPOINTSREQUEST']._serialized_start=92
-  _globals['_GETCHECKPOINTSREQUEST']._serialized_end=115
-  _globals['_GETCHECKPOINTSRESPONSE']._serialized_start=117
-  _globals['_GETCHECKPOINTSRESPONSE']._serialized_end=162
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=164
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=244
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=246
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=291
-  _globals['_GETENTRYREQUEST']._serialized_start=293
-  _globals['_GETENTRYREQUEST']._serialized_end=341
-  _globals['_GETENTRYRESPONSE']._serialized_start=343
-  _globals['_GETENTRYRESPONSE']._serialized_end=408
-  _globals['_LISTENTRIESREQUEST']._serialized_start=410
-  _globals['_LISTENTRIESREQUEST']._serialized_end=485
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=487
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=571
-  _globals['_AUDITSERVICE']._serialized_start=574
-  _globals['_AUDITSERVICE']._serialized_end=988
+  _globals['_GETCHECKPOINTSREQUEST']._serialized_start=162
+  _globals['_GETCHECKPOINTSREQUEST']._serialized_end=185
+  _globals['_GETCHECKPOINTSRESPONSE']._serialized_start=187
+  _globals['_GETCHECKPOINTSRESPONSE']._serialized_end=232
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=234
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=314
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=316
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=361
+  _globals['_GETENTRYREQUEST']._serialized_start=363
+  _globals['_GETENTRYREQUEST']._serialized_end=425
+  _globals['_GETENTRYRESPONSE']._serialized_start=427
+  _globals['_GETENTRYRESPONSE']._serialized_end=535
+  _globals['_LISTENTRIESREQUEST']._serialized_start=537
+  _globals['_LISTENTRIESREQUEST']._serialized_end=612
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=614
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=698
+  _globals['_ENTRYFILTER']._serialized_start=701
+  _globals['_ENTRYFILTER']._serialized_end=971
+  _globals['_SEARCHENTRIESREQUEST']._serialized_start=974
+  _globals['_SEARCHENTRIESREQUEST']._serialized_end=1139
+  _globals['_SEARCHENTRIESRESPONSE']._serialized_start=1142
+  _globals['_SEARCHENTRIESRESPONSE']._serialized_end=1306
+  _globals['_SEARCHENTRIESRESPONSE_ITEM']._serialized_start=1254
+  _globals['_SEARCHENTRIESRESPONSE_ITEM']._serialized_end=1306
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1308
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1378
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1381
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=1585
+  _globals['_GETSTATISTICSRESPONSE_COUNT']._serialized_start=1470
+  _globals['_GETSTATISTICSRESPONSE_COUNT']._serialized_end=1585
+  _globals['_EXPORTENTRIESREQUEST']._serialized_start=1587
+  _globals['_EXPORTENTRIESREQUEST']._serialized_end=1660
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_start=1663
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_end=1917
+  _globals['_EXPORTENTRIESRESPONSE_ITEM']._serialized_start=1808
+  _globals['_EXPORTENTRIESRESPONSE_ITEM']._serialized_end=1917
+  _globals['_AUDITSERVICE']._serialized_start=1920
+  _globals['_AUDITSERVICE']._serialized_end=2636
 # @@protoc_insertion_point(module_scope)

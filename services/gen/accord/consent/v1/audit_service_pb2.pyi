@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 from accord.consent.v1 import ledger_pb2 as _ledger_pb2
+from accord.errors.v1 import error_reason_pb2 as _error_reason_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -122,19 +124,23 @@ class GetEntryRequest(_message.Message):
 
     ORIGIN_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
     origin: _builtins.str
     """The log's origin. Required."""
     index: _builtins.int
     """The entry's index, from 0."""
+    open: _builtins.bool
+    """Whether to open its commitment too. Unset: no."""
     def __init__(
         self,
         *,
         origin: _builtins.str = ...,
         index: _builtins.int = ...,
+        open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "open", b"open", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,18 +153,24 @@ class GetEntryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRY_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def entry(self) -> _ledger_pb2.ProvenEntry:
         """The entry."""
+
+    @_builtins.property
+    def facts(self) -> _ledger_pb2.Opening:
+        """What a decision rested on, where it was to be opened and still can be."""
 
     def __init__(
         self,
         *,
         entry: _ledger_pb2.ProvenEntry | None = ...,
+        facts: _ledger_pb2.Opening | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "facts", b"facts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,3 +237,351 @@ class ListEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
+
+@_typing.final
+class EntryFilter(_message.Message):
+    """What entries to find: all of what is set must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    patient: _builtins.str
+    """Of this patient with this service: the pseudonym by which service knows them. Needs service."""
+    profile: _builtins.str
+    """Of this patient, whatever the service: the profile's name, as the portal gave it to the auditor."""
+    service: _builtins.str
+    """Concerning this service, as service or as counterparty."""
+    actor: _builtins.str
+    """By this actor: holder, representative, portal, platform, broker, ledger, service, auditor."""
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """For this reason."""
+    consent: _builtins.str
+    """Naming this consent, consents/{consent}."""
+    exchange: _builtins.str
+    """Of this exchange: 64 hexadecimal digits."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these types, such as exchange.denied. At most 40."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From this time on."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time."""
+
+    def __init__(
+        self,
+        *,
+        patient: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        service: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        consent: _builtins.str = ...,
+        exchange: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "consent", b"consent", "end_time", b"end_time", "exchange", b"exchange", "patient", b"patient", "profile", b"profile", "reason", b"reason", "service", b"service", "start_time", b"start_time", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryFilter: _TypeAlias = EntryFilter  # noqa: Y015
+
+@_typing.final
+class SearchEntriesRequest(_message.Message):
+    """Asks for entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    END_INDEX_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    """Only this log. Unset: all shards, one after the other."""
+    start_index: _builtins.int
+    """From this index on, with origin."""
+    end_index: _builtins.int
+    """Before this index, with origin. Unset: to the end."""
+    page_size: _builtins.int
+    """At most this many, 1 to 500. Unset: 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before, with the same filter. Unset: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___EntryFilter:
+        """Which. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___EntryFilter | None = ...,
+        origin: _builtins.str = ...,
+        start_index: _builtins.int = ...,
+        end_index: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_index", b"end_index", "filter", b"filter", "origin", b"origin", "page_size", b"page_size", "page_token", b"page_token", "start_index", b"start_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEntriesRequest: _TypeAlias = SearchEntriesRequest  # noqa: Y015
+
+@_typing.final
+class SearchEntriesResponse(_message.Message):
+    """A page of entries found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One entry found."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORIGIN_FIELD_NUMBER: _builtins.int
+        INDEX_FIELD_NUMBER: _builtins.int
+        ENTRY_FIELD_NUMBER: _builtins.int
+        origin: _builtins.str
+        """The log's origin."""
+        index: _builtins.int
+        """Index in that log."""
+        entry: _builtins.bytes
+        """The entry's exact bytes."""
+        def __init__(
+            self,
+            *,
+            origin: _builtins.str = ...,
+            index: _builtins.int = ...,
+            entry: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "index", b"index", "origin", b"origin"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty when there is none."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchEntriesResponse.Item]:
+        """What was found, in log order."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___SearchEntriesResponse.Item] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEntriesResponse: _TypeAlias = SearchEntriesResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """Asks for counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___EntryFilter:
+        """Of which entries. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___EntryFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetStatisticsResponse(_message.Message):
+    """Counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Count(_message.Message):
+        """How many entries have all these in common."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TYPE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        MONTH_FIELD_NUMBER: _builtins.int
+        SERVICE_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        type: _builtins.str
+        """The type."""
+        reason: _error_reason_pb2.ErrorReason.ValueType
+        """The reason, where there is one."""
+        month: _builtins.str
+        """The month, YYYY-MM in UTC."""
+        service: _builtins.str
+        """The service, where there is one."""
+        count: _builtins.int
+        """How many."""
+        def __init__(
+            self,
+            *,
+            type: _builtins.str = ...,
+            reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+            month: _builtins.str = ...,
+            service: _builtins.str = ...,
+            count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "month", b"month", "reason", b"reason", "service", b"service", "type", b"type"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetStatisticsResponse.Count]:
+        """The counts, in order of month, service, type and reason."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___GetStatisticsResponse.Count] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class ExportEntriesRequest(_message.Message):
+    """Asks for an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    """The log's origin. Required."""
+    start_index: _builtins.int
+    """From this index on. Unset: from the first."""
+    open: _builtins.bool
+    """Whether to open commitments too. Unset: no."""
+    def __init__(
+        self,
+        *,
+        origin: _builtins.str = ...,
+        start_index: _builtins.int = ...,
+        open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open", b"open", "origin", b"origin", "start_index", b"start_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesRequest: _TypeAlias = ExportEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ExportEntriesResponse(_message.Message):
+    """A part of an export: first the checkpoint, then entries, then the registry records that decisions rested on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One entry."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ENTRY_FIELD_NUMBER: _builtins.int
+        OPENING_FIELD_NUMBER: _builtins.int
+        FACTS_FIELD_NUMBER: _builtins.int
+        entry: _builtins.bytes
+        """Its exact bytes."""
+        @_builtins.property
+        def opening(self) -> _ledger_pb2.Opening:
+            """What its commitment opens to, where asked for and not erased."""
+
+        @_builtins.property
+        def facts(self) -> _ledger_pb2.Opening:
+            """What a decision rested on, likewise."""
+
+        def __init__(
+            self,
+            *,
+            entry: _builtins.bytes = ...,
+            opening: _ledger_pb2.Opening | None = ...,
+            facts: _ledger_pb2.Opening | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "opening", b"opening"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "facts", b"facts", "opening", b"opening"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FIRST_INDEX_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """The signed checkpoint up to which entries follow. Only in the first part."""
+    first_index: _builtins.int
+    """Index of the first entry of this part."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportEntriesResponse.Item]:
+        """Entries, in log order."""
+
+    @_builtins.property
+    def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Registry records, canonical JSON, each once. Only where openings were asked for."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        first_index: _builtins.int = ...,
+        items: _abc.Iterable[Global___ExportEntriesResponse.Item] | None = ...,
+        records: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "first_index", b"first_index", "items", b"items", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesResponse: _TypeAlias = ExportEntriesResponse  # noqa: Y015

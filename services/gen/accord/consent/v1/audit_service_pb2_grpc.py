@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints.
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
     """
 
     def __init__(self, channel):
@@ -55,10 +56,26 @@ class AuditServiceStub:
                 request_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.SearchEntries = channel.unary_unary(
+                '/accord.consent.v1.AuditService/SearchEntries',
+                request_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesResponse.FromString,
+                _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/accord.consent.v1.AuditService/GetStatistics',
+                request_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
+        self.ExportEntries = channel.unary_stream(
+                '/accord.consent.v1.AuditService/ExportEntries',
+                request_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints.
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
     """
 
     def GetCheckpoints(self, request, context):
@@ -89,6 +106,27 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchEntries(self, request, context):
+        """Finds entries by patient, service, actor, type, reason, time and index, in log order, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatistics(self, request, context):
+        """Counts entries by type, reason, month and service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEntries(self, request, context):
+        """Streams the entries of one shard, in log order, up to a checkpoint that comes first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +150,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesResponse.SerializeToString,
             ),
+            'SearchEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchEntries,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsResponse.SerializeToString,
+            ),
+            'ExportEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEntries,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'accord.consent.v1.AuditService', rpc_method_handlers)
@@ -121,7 +174,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints.
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
     """
 
     @staticmethod
@@ -222,6 +276,87 @@ class AuditService:
             '/accord.consent.v1.AuditService/ListEntries',
             accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesRequest.SerializeToString,
             accord_dot_consent_dot_v1_dot_audit__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.AuditService/SearchEntries',
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.SearchEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.AuditService/GetStatistics',
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/accord.consent.v1.AuditService/ExportEntries',
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_audit__service__pb2.ExportEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

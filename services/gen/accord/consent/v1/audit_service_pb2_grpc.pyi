@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints."""
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -41,10 +43,18 @@ class AuditServiceStub:
     """Reads one entry with its inclusion proof."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListEntriesRequest, _audit_service_pb2.ListEntriesResponse]
     """Lists entries of one shard in log order, without openings, a page at a time (AIP-158)."""
+    SearchEntries: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.SearchEntriesRequest, _audit_service_pb2.SearchEntriesResponse]
+    """Finds entries by patient, service, actor, type, reason, time and index, in log order, a page at a time."""
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetStatisticsRequest, _audit_service_pb2.GetStatisticsResponse]
+    """Counts entries by type, reason, month and service."""
+    ExportEntries: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportEntriesRequest, _audit_service_pb2.ExportEntriesResponse]
+    """Streams the entries of one shard, in log order, up to a checkpoint that comes first."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints."""
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCheckpoints: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetCheckpointsRequest, _audit_service_pb2.GetCheckpointsResponse]  # type: ignore[assignment]
@@ -55,9 +65,17 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Reads one entry with its inclusion proof."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListEntriesRequest, _audit_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries of one shard in log order, without openings, a page at a time (AIP-158)."""
+    SearchEntries: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.SearchEntriesRequest, _audit_service_pb2.SearchEntriesResponse]  # type: ignore[assignment]
+    """Finds entries by patient, service, actor, type, reason, time and index, in log order, a page at a time."""
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetStatisticsRequest, _audit_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
+    """Counts entries by type, reason, month and service."""
+    ExportEntries: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportEntriesRequest, _audit_service_pb2.ExportEntriesResponse]  # type: ignore[assignment]
+    """Streams the entries of one shard, in log order, up to a checkpoint that comes first."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints."""
+    """Reads the ledger and its proofs. For auditors, and for the witnesses that follow its checkpoints. Every read but those of
+    checkpoints and consistency proofs, which say nothing of anybody, is itself an entry (audit.read).
+    """
 
     @_abc_1.abstractmethod
     def GetCheckpoints(
@@ -90,5 +108,29 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListEntriesResponse, _abc.Awaitable[_audit_service_pb2.ListEntriesResponse]]:
         """Lists entries of one shard in log order, without openings, a page at a time (AIP-158)."""
+
+    @_abc_1.abstractmethod
+    def SearchEntries(
+        self,
+        request: _audit_service_pb2.SearchEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.SearchEntriesResponse, _abc.Awaitable[_audit_service_pb2.SearchEntriesResponse]]:
+        """Finds entries by patient, service, actor, type, reason, time and index, in log order, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _audit_service_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetStatisticsResponse, _abc.Awaitable[_audit_service_pb2.GetStatisticsResponse]]:
+        """Counts entries by type, reason, month and service."""
+
+    @_abc_1.abstractmethod
+    def ExportEntries(
+        self,
+        request: _audit_service_pb2.ExportEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportEntriesResponse], _abc.AsyncIterator[_audit_service_pb2.ExportEntriesResponse]]:
+        """Streams the entries of one shard, in log order, up to a checkpoint that comes first."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

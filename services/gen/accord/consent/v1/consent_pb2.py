@@ -26,7 +26,7 @@ from accord.registry.v1 import registry_pb2 as accord_dot_registry_dot_v1_dot_re
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61\x63\x63ord/consent/v1/consent.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"K\n\x05\x41\x63tor\x12*\n\x04role\x18\x01 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x16\n\x0e\x61uthentication\x18\x02 \x01(\t\"}\n\x05Scope\x12\x12\n\ncategories\x18\x01 \x03(\t\x12\x31\n\ndirections\x18\x02 \x03(\x0e\x32\x1d.accord.registry.v1.Direction\x12-\n\x08purposes\x18\x03 \x03(\x0e\x32\x1b.accord.registry.v1.Purpose\"\xb1\x02\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\'\n\x05scope\x18\x03 \x01(\x0b\x32\x18.accord.consent.v1.Scope\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rnotice_sha256\x18\x06 \x01(\t\x12\'\n\x05\x61\x63tor\x18\x07 \x01(\x0b\x32\x18.accord.consent.v1.Actor\x12.\n\x05state\x18\x08 \x01(\x0e\x32\x1f.accord.consent.v1.ConsentState\x12\x10\n\x08revision\x18\t \x01(\x05*b\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSENT_STATE_ACTIVE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_REVOKED\x10\x02*]\n\tActorRole\x12\x1a\n\x16\x41\x43TOR_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43TOR_ROLE_HOLDER\x10\x01\x12\x1d\n\x19\x41\x43TOR_ROLE_REPRESENTATIVE\x10\x02\x42\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61\x63\x63ord/consent/v1/consent.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\x05\x41\x63tor\x12*\n\x04role\x18\x01 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x16\n\x0e\x61uthentication\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\"}\n\x05Scope\x12\x12\n\ncategories\x18\x01 \x03(\t\x12\x31\n\ndirections\x18\x02 \x03(\x0e\x32\x1d.accord.registry.v1.Direction\x12-\n\x08purposes\x18\x03 \x03(\x0e\x32\x1b.accord.registry.v1.Purpose\".\n\x05Quota\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x16\n\x0eperiod_seconds\x18\x02 \x01(\x05\"\x98\x02\n\x06Limits\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x19.accord.consent.v1.Effect\x12\x12\n\nexceptions\x18\x02 \x03(\t\x12\'\n\x05quota\x18\x03 \x01(\x0b\x32\x18.accord.consent.v1.Quota\x12\x33\n\x0f\x64\x61ta_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdata_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerase_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06secret\x18\x07 \x01(\x08\"\xf9\x02\n\x07\x43onsent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\'\n\x05scope\x18\x03 \x01(\x0b\x32\x18.accord.consent.v1.Scope\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rnotice_sha256\x18\x06 \x01(\t\x12\'\n\x05\x61\x63tor\x18\x07 \x01(\x0b\x32\x18.accord.consent.v1.Actor\x12.\n\x05state\x18\x08 \x01(\x0e\x32\x1f.accord.consent.v1.ConsentState\x12\x10\n\x08revision\x18\t \x01(\x05\x12)\n\x06limits\x18\n \x01(\x0b\x32\x19.accord.consent.v1.Limits\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\r\n\x05\x63\x61use\x18\x0c \x01(\t\"~\n\x0f\x43onsentRevision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x1a.accord.consent.v1.Consent\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.accord.consent.v1.ProfileState\x12-\n\topen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rmajority_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xce\x01\n\x0cProfileState\x12\x1d\n\x19PROFILE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROFILE_STATE_INFORMED\x10\x01\x12\x18\n\x14PROFILE_STATE_OPENED\x10\x02\x12\x18\n\x14PROFILE_STATE_ACTIVE\x10\x03\x12\x1b\n\x17PROFILE_STATE_SUSPENDED\x10\x04\x12\x18\n\x14PROFILE_STATE_CLOSED\x10\x05\x12\x18\n\x14PROFILE_STATE_ERASED\x10\x06*\xb3\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSENT_STATE_ACTIVE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_REVOKED\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_SUSPENDED\x10\x03\x12\x19\n\x15\x43ONSENT_STATE_EXPIRED\x10\x04\x12\x17\n\x13\x43ONSENT_STATE_ENDED\x10\x05*]\n\tActorRole\x12\x1a\n\x16\x41\x43TOR_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43TOR_ROLE_HOLDER\x10\x01\x12\x1d\n\x19\x41\x43TOR_ROLE_REPRESENTATIVE\x10\x02*D\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x11\n\rEFFECT_PERMIT\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x42\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'accord.consent.v1.consent_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024fr.accord.consent.v1P\001'
-  _globals['_CONSENTSTATE']._serialized_start=634
-  _globals['_CONSENTSTATE']._serialized_end=732
-  _globals['_ACTORROLE']._serialized_start=734
-  _globals['_ACTORROLE']._serialized_end=827
+  _globals['_PROFILESTATE']._serialized_start=1354
+  _globals['_PROFILESTATE']._serialized_end=1560
+  _globals['_CONSENTSTATE']._serialized_start=1563
+  _globals['_CONSENTSTATE']._serialized_end=1742
+  _globals['_ACTORROLE']._serialized_start=1744
+  _globals['_ACTORROLE']._serialized_end=1837
+  _globals['_EFFECT']._serialized_start=1839
+  _globals['_EFFECT']._serialized_end=1907
   _globals['_ACTOR']._serialized_start=122
-  _globals['_ACTOR']._serialized_end=197
-  _globals['_SCOPE']._serialized_start=199
-  _globals['_SCOPE']._serialized_end=324
-  _globals['_CONSENT']._serialized_start=327
-  _globals['_CONSENT']._serialized_end=632
+  _globals['_ACTOR']._serialized_end=213
+  _globals['_SCOPE']._serialized_start=215
+  _globals['_SCOPE']._serialized_end=340
+  _globals['_QUOTA']._serialized_start=342
+  _globals['_QUOTA']._serialized_end=388
+  _globals['_LIMITS']._serialized_start=391
+  _globals['_LIMITS']._serialized_end=671
+  _globals['_CONSENT']._serialized_start=674
+  _globals['_CONSENT']._serialized_end=1051
+  _globals['_CONSENTREVISION']._serialized_start=1053
+  _globals['_CONSENTREVISION']._serialized_end=1179
+  _globals['_PROFILE']._serialized_start=1182
+  _globals['_PROFILE']._serialized_end=1351
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,46 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ProfileState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProfileStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProfileState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROFILE_STATE_UNSPECIFIED: _ProfileState.ValueType  # 0
+    """Not set: never stored."""
+    PROFILE_STATE_INFORMED: _ProfileState.ValueType  # 1
+    """The patient was told that the profile opens in six weeks unless they refuse (R1111-28)."""
+    PROFILE_STATE_OPENED: _ProfileState.ValueType  # 2
+    """Opened because nobody refused. Opened is not activated: nothing is exchanged yet."""
+    PROFILE_STATE_ACTIVE: _ProfileState.ValueType  # 3
+    """The patient uses it."""
+    PROFILE_STATE_SUSPENDED: _ProfileState.ValueType  # 4
+    """Suspended by the platform (R1111-36)."""
+    PROFILE_STATE_CLOSED: _ProfileState.ValueType  # 5
+    """Closed by the patient, or never wanted: every consent has ended."""
+    PROFILE_STATE_ERASED: _ProfileState.ValueType  # 6
+    """Erased: only its trace in the log remains. Final."""
+
+class ProfileState(_ProfileState, metaclass=_ProfileStateEnumTypeWrapper):
+    """Where a profile stands. Only an active one takes part in exchanges."""
+
+PROFILE_STATE_UNSPECIFIED: ProfileState.ValueType  # 0
+"""Not set: never stored."""
+PROFILE_STATE_INFORMED: ProfileState.ValueType  # 1
+"""The patient was told that the profile opens in six weeks unless they refuse (R1111-28)."""
+PROFILE_STATE_OPENED: ProfileState.ValueType  # 2
+"""Opened because nobody refused. Opened is not activated: nothing is exchanged yet."""
+PROFILE_STATE_ACTIVE: ProfileState.ValueType  # 3
+"""The patient uses it."""
+PROFILE_STATE_SUSPENDED: ProfileState.ValueType  # 4
+"""Suspended by the platform (R1111-36)."""
+PROFILE_STATE_CLOSED: ProfileState.ValueType  # 5
+"""Closed by the patient, or never wanted: every consent has ended."""
+PROFILE_STATE_ERASED: ProfileState.ValueType  # 6
+"""Erased: only its trace in the log remains. Final."""
+Global___ProfileState: _TypeAlias = ProfileState  # noqa: Y015
+
 class _ConsentState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -30,19 +70,31 @@ class _ConsentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsentS
     CONSENT_STATE_UNSPECIFIED: _ConsentState.ValueType  # 0
     """Not set: never stored."""
     CONSENT_STATE_ACTIVE: _ConsentState.ValueType  # 1
-    """Given and not withdrawn."""
+    """Given and standing."""
     CONSENT_STATE_REVOKED: _ConsentState.ValueType  # 2
-    """Withdrawn by the patient. Final."""
+    """Withdrawn. Final."""
+    CONSENT_STATE_SUSPENDED: _ConsentState.ValueType  # 3
+    """Paused: no exchange rests on it until it is resumed."""
+    CONSENT_STATE_EXPIRED: _ConsentState.ValueType  # 4
+    """Its end has come. Final."""
+    CONSENT_STATE_ENDED: _ConsentState.ValueType  # 5
+    """Ended with the profile. Final."""
 
 class ConsentState(_ConsentState, metaclass=_ConsentStateEnumTypeWrapper):
-    """Where a consent stands. Expiry is told by end_time and the clock."""
+    """Where a consent stands. The clock decides before the entry of an expiry exists."""
 
 CONSENT_STATE_UNSPECIFIED: ConsentState.ValueType  # 0
 """Not set: never stored."""
 CONSENT_STATE_ACTIVE: ConsentState.ValueType  # 1
-"""Given and not withdrawn."""
+"""Given and standing."""
 CONSENT_STATE_REVOKED: ConsentState.ValueType  # 2
-"""Withdrawn by the patient. Final."""
+"""Withdrawn. Final."""
+CONSENT_STATE_SUSPENDED: ConsentState.ValueType  # 3
+"""Paused: no exchange rests on it until it is resumed."""
+CONSENT_STATE_EXPIRED: ConsentState.ValueType  # 4
+"""Its end has come. Final."""
+CONSENT_STATE_ENDED: ConsentState.ValueType  # 5
+"""Ended with the profile. Final."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
 
 class _ActorRole:
@@ -56,7 +108,7 @@ class _ActorRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ActorRole.V
     ACTOR_ROLE_HOLDER: _ActorRole.ValueType  # 1
     """The holder of the profile."""
     ACTOR_ROLE_REPRESENTATIVE: _ActorRole.ValueType  # 2
-    """A legal representative of the holder."""
+    """A legal representative of a minor holder, registered before."""
 
 class ActorRole(_ActorRole, metaclass=_ActorRoleEnumTypeWrapper):
     """Who acts in the patient's name."""
@@ -66,8 +118,32 @@ ACTOR_ROLE_UNSPECIFIED: ActorRole.ValueType  # 0
 ACTOR_ROLE_HOLDER: ActorRole.ValueType  # 1
 """The holder of the profile."""
 ACTOR_ROLE_REPRESENTATIVE: ActorRole.ValueType  # 2
-"""A legal representative of the holder."""
+"""A legal representative of a minor holder, registered before."""
 Global___ActorRole: _TypeAlias = ActorRole  # noqa: Y015
+
+class _Effect:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Effect.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EFFECT_UNSPECIFIED: _Effect.ValueType  # 0
+    """Not set: PERMIT."""
+    EFFECT_PERMIT: _Effect.ValueType  # 1
+    """Gives the right."""
+    EFFECT_DENY: _Effect.ValueType  # 2
+    """Refuses it, whatever other consents give."""
+
+class Effect(_Effect, metaclass=_EffectEnumTypeWrapper):
+    """Whether a consent gives a right or refuses one."""
+
+EFFECT_UNSPECIFIED: Effect.ValueType  # 0
+"""Not set: PERMIT."""
+EFFECT_PERMIT: Effect.ValueType  # 1
+"""Gives the right."""
+EFFECT_DENY: Effect.ValueType  # 2
+"""Refuses it, whatever other consents give."""
+Global___Effect: _TypeAlias = Effect  # noqa: Y015
 
 @_typing.final
 class Actor(_message.Message):
@@ -77,19 +153,25 @@ class Actor(_message.Message):
 
     ROLE_FIELD_NUMBER: _builtins.int
     AUTHENTICATION_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     role: Global___ActorRole.ValueType
     """In which role. Required."""
     authentication: _builtins.str
     """How they authenticated, such as eidas2, 1 to 40 characters. Required."""
+    person: _builtins.str
+    """The portal's own name for the person: 1 to 64 characters of A-Z, a-z, 0-9, hyphen, underscore. Required of a
+    representative; unset for a holder: the profile's. Kept only as a keyed hash and in the erasable body.
+    """
     def __init__(
         self,
         *,
         role: Global___ActorRole.ValueType = ...,
         authentication: _builtins.str = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authentication", b"authentication", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authentication", b"authentication", "person", b"person", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -106,7 +188,9 @@ class Scope(_message.Message):
     PURPOSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Data categories, such as class:10 (JDV_J57). At least one, no duplicates."""
+        """Data categories: class:10 (JDV_J57), type:11488-4 (a type of document), measure:8867-4 (LOINC). A class covers its
+        types. At least one, at most 64, no duplicates.
+        """
 
     @_builtins.property
     def directions(self) -> _containers.RepeatedScalarFieldContainer[_registry_pb2.Direction.ValueType]:
@@ -132,8 +216,90 @@ class Scope(_message.Message):
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 @_typing.final
+class Quota(_message.Message):
+    """How often a consent may be used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PERIOD_SECONDS_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Exchanges, 1 to 1,000,000. Required. An exchange counts once, however often it is tried, and is never given back."""
+    period_seconds: _builtins.int
+    """In each period of this many seconds counted from the consent's start, at most 366 days. Unset: in its whole life."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+        period_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "period_seconds", b"period_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
+class Limits(_message.Message):
+    """What a consent takes away from its scope, and asks in return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECT_FIELD_NUMBER: _builtins.int
+    EXCEPTIONS_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    DATA_START_TIME_FIELD_NUMBER: _builtins.int
+    DATA_END_TIME_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    effect: Global___Effect.ValueType
+    """Whether it gives or refuses. Unset: gives."""
+    secret: _builtins.bool
+    """A minor keeps this consent, and what rests on it, from their representatives (L1111-5-1). Only the holder may set it."""
+    @_builtins.property
+    def exceptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is left out though the scope covers it: type:11488-4, label:V (JDV_J58, TRE_A07). At most 64, no duplicates."""
+
+    @_builtins.property
+    def quota(self) -> Global___Quota:
+        """How often. Unset: without limit."""
+
+    @_builtins.property
+    def data_start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only data dated from here on. Unset: however old."""
+
+    @_builtins.property
+    def data_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only data dated before here. Unset: however new."""
+
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When the service must have erased what it received. Unset: its convention's retention applies."""
+
+    def __init__(
+        self,
+        *,
+        effect: Global___Effect.ValueType = ...,
+        exceptions: _abc.Iterable[_builtins.str] | None = ...,
+        quota: Global___Quota | None = ...,
+        data_start_time: _timestamp_pb2.Timestamp | None = ...,
+        data_end_time: _timestamp_pb2.Timestamp | None = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        secret: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_end_time", b"data_end_time", "data_start_time", b"data_start_time", "erase_time", b"erase_time", "quota", b"quota"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_end_time", b"data_end_time", "data_start_time", b"data_start_time", "effect", b"effect", "erase_time", b"erase_time", "exceptions", b"exceptions", "quota", b"quota", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
 class Consent(_message.Message):
-    """A patient's decision to allow one service some exchanges."""
+    """A patient's decision to allow one service some exchanges, or to refuse them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -146,6 +312,9 @@ class Consent(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, consents/{consent}. Output only."""
     service: _builtins.str
@@ -156,6 +325,10 @@ class Consent(_message.Message):
     """Where it stands. Output only."""
     revision: _builtins.int
     """The current revision, counted from 1. Output only."""
+    etag: _builtins.str
+    """Changes with every revision (AIP-154). Output only."""
+    cause: _builtins.str
+    """Why it is suspended: holder, representative, platform, majority, recovery. Output only."""
     @_builtins.property
     def scope(self) -> Global___Scope:
         """What it covers, within the service's convention. Required."""
@@ -170,7 +343,11 @@ class Consent(_message.Message):
 
     @_builtins.property
     def actor(self) -> Global___Actor:
-        """Who decided. Required."""
+        """Who decided last. Required."""
+
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """What goes beyond the scope. Unset: nothing."""
 
     def __init__(
         self,
@@ -184,11 +361,86 @@ class Consent(_message.Message):
         actor: Global___Actor | None = ...,
         state: Global___ConsentState.ValueType = ...,
         revision: _builtins.int = ...,
+        limits: Global___Limits | None = ...,
+        etag: _builtins.str = ...,
+        cause: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "end_time", b"end_time", "scope", b"scope", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "end_time", b"end_time", "limits", b"limits", "scope", b"scope", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "end_time", b"end_time", "name", b"name", "notice_sha256", b"notice_sha256", "revision", b"revision", "scope", b"scope", "service", b"service", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "end_time", b"end_time", "etag", b"etag", "limits", b"limits", "name", b"name", "notice_sha256", b"notice_sha256", "revision", b"revision", "scope", b"scope", "service", b"service", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Consent: _TypeAlias = Consent  # noqa: Y015
+
+@_typing.final
+class ConsentRevision(_message.Message):
+    """One revision of a consent (AIP-162), as its entry in the log committed to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, consents/{consent}/revisions/{revision}."""
+    @_builtins.property
+    def snapshot(self) -> Global___Consent:
+        """The consent as it was from this revision on."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        snapshot: Global___Consent | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "name", b"name", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRevision: _TypeAlias = ConsentRevision  # noqa: Y015
+
+@_typing.final
+class Profile(_message.Message):
+    """A patient's profile, for the portal and the platform."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    MAJORITY_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, profiles/{profile}."""
+    state: Global___ProfileState.ValueType
+    """Where it stands."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When an informed one opens by itself."""
+
+    @_builtins.property
+    def majority_time(self) -> _timestamp_pb2.Timestamp:
+        """When a minor holder comes of age: from then on no representative acts. Unset for an adult."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___ProfileState.ValueType = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        majority_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["majority_time", b"majority_time", "open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["majority_time", b"majority_time", "name", b"name", "open_time", b"open_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Profile: _TypeAlias = Profile  # noqa: Y015

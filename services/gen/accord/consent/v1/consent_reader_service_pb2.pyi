@@ -4,8 +4,15 @@ isort:skip_file
 """
 
 from accord.consent.v1 import consent_pb2 as _consent_pb2
+from accord.consent.v1 import decision_service_pb2 as _decision_service_pb2
+from accord.errors.v1 import error_reason_pb2 as _error_reason_pb2
+from accord.registry.v1 import registry_pb2 as _registry_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +24,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FhirKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FhirKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FhirKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FHIR_KIND_UNSPECIFIED: _FhirKind.ValueType  # 0
+    """Not set: refused."""
+    FHIR_KIND_CONSENT: _FhirKind.ValueType  # 1
+    """Consent resources."""
+    FHIR_KIND_AUDIT_EVENT: _FhirKind.ValueType  # 2
+    """AuditEvent resources, of the French profile (TdE)."""
+
+class FhirKind(_FhirKind, metaclass=_FhirKindEnumTypeWrapper):
+    """Which FHIR resources to export."""
+
+FHIR_KIND_UNSPECIFIED: FhirKind.ValueType  # 0
+"""Not set: refused."""
+FHIR_KIND_CONSENT: FhirKind.ValueType  # 1
+"""Consent resources."""
+FHIR_KIND_AUDIT_EVENT: FhirKind.ValueType  # 2
+"""AuditEvent resources, of the French profile (TdE)."""
+Global___FhirKind: _TypeAlias = FhirKind  # noqa: Y015
+
 @_typing.final
 class GetConsentRequest(_message.Message):
     """Asks for a consent."""
@@ -24,16 +55,20 @@ class GetConsentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    VIEWER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The consent's name. Required."""
+    """The consent's name, or a revision's: consents/{consent}/revisions/{revision}. Required."""
+    viewer: _consent_pb2.ActorRole.ValueType
+    """Who looks, for the portal. Unset: the holder."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        viewer: _consent_pb2.ActorRole.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "viewer", b"viewer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -62,3 +97,483 @@ class GetConsentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConsentResponse: _TypeAlias = GetConsentResponse  # noqa: Y015
+
+@_typing.final
+class ListConsentsRequest(_message.Message):
+    """Asks for a patient's consents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    VIEWER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile, for the portal. Required of it."""
+    patient: _builtins.str
+    """The patient by the caller's pseudonym, for a service. Required of it."""
+    viewer: _consent_pb2.ActorRole.ValueType
+    """Who looks, for the portal. Unset: the holder."""
+    page_size: _builtins.int
+    """At most this many, 1 to 100. Unset: 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before. Unset: the first page."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        patient: _builtins.str = ...,
+        viewer: _consent_pb2.ActorRole.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "patient", b"patient", "profile", b"profile", "viewer", b"viewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentsRequest: _TypeAlias = ListConsentsRequest  # noqa: Y015
+
+@_typing.final
+class ListConsentsResponse(_message.Message):
+    """A page of consents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty when there is none."""
+    @_builtins.property
+    def consents(self) -> _containers.RepeatedCompositeFieldContainer[_consent_pb2.Consent]:
+        """The consents."""
+
+    def __init__(
+        self,
+        *,
+        consents: _abc.Iterable[_consent_pb2.Consent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentsResponse: _TypeAlias = ListConsentsResponse  # noqa: Y015
+
+@_typing.final
+class ListConsentRevisionsRequest(_message.Message):
+    """Asks for a consent's revisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The consent's name. Required."""
+    page_size: _builtins.int
+    """At most this many, 1 to 100. Unset: 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before. Unset: the first page."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentRevisionsRequest: _TypeAlias = ListConsentRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListConsentRevisionsResponse(_message.Message):
+    """A page of revisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty when there is none."""
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[_consent_pb2.ConsentRevision]:
+        """The revisions."""
+
+    def __init__(
+        self,
+        *,
+        revisions: _abc.Iterable[_consent_pb2.ConsentRevision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConsentRevisionsResponse: _TypeAlias = ListConsentRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class GetProfileRequest(_message.Message):
+    """Asks for a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProfileRequest: _TypeAlias = GetProfileRequest  # noqa: Y015
+
+@_typing.final
+class GetProfileResponse(_message.Message):
+    """One profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _consent_pb2.Profile:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        profile: _consent_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProfileResponse: _TypeAlias = GetProfileResponse  # noqa: Y015
+
+@_typing.final
+class ListPermittedRequest(_message.Message):
+    """Asks who is permitted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    VIEWER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The patient whose services are asked for, for the portal. Unset for a service: its own patients are listed."""
+    direction: _registry_pb2.Direction.ValueType
+    """Only consents that cover this direction. Unset: any."""
+    purpose: _registry_pb2.Purpose.ValueType
+    """Only consents that cover this purpose. Unset: any."""
+    category: _builtins.str
+    """Only consents that cover this category. Unset: any."""
+    viewer: _consent_pb2.ActorRole.ValueType
+    """Who looks, for the portal. Unset: the holder."""
+    page_size: _builtins.int
+    """At most this many, 1 to 100. Unset: 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before. Unset: the first page."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        direction: _registry_pb2.Direction.ValueType = ...,
+        purpose: _registry_pb2.Purpose.ValueType = ...,
+        category: _builtins.str = ...,
+        viewer: _consent_pb2.ActorRole.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "direction", b"direction", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "purpose", b"purpose", "viewer", b"viewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPermittedRequest: _TypeAlias = ListPermittedRequest  # noqa: Y015
+
+@_typing.final
+class ListPermittedResponse(_message.Message):
+    """A page of those who are permitted now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One line of the list."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SERVICE_FIELD_NUMBER: _builtins.int
+        PATIENT_FIELD_NUMBER: _builtins.int
+        CONSENTS_FIELD_NUMBER: _builtins.int
+        service: _builtins.str
+        """The service that may access, for the portal."""
+        patient: _builtins.str
+        """The patient that may be accessed, by the caller's pseudonym, for a service."""
+        @_builtins.property
+        def consents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The consents that permit it."""
+
+        def __init__(
+            self,
+            *,
+            service: _builtins.str = ...,
+            patient: _builtins.str = ...,
+            consents: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "patient", b"patient", "service", b"service"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty when there is none."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListPermittedResponse.Item]:
+        """The list; a page may be shorter than asked though another follows."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ListPermittedResponse.Item] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPermittedResponse: _TypeAlias = ListPermittedResponse  # noqa: Y015
+
+@_typing.final
+class ListAccessesRequest(_message.Message):
+    """Asks for a patient's accesses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    VIEWER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile. Required."""
+    viewer: _consent_pb2.ActorRole.ValueType
+    """Who looks. Unset: the holder."""
+    service: _builtins.str
+    """Only this service's. Unset: all."""
+    page_size: _builtins.int
+    """At most this many, 1 to 100. Unset: 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before. Unset: the first page."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only from here on. Required with end_time where the other is set (a search is bounded at both ends)."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only before here."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        viewer: _consent_pb2.ActorRole.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        service: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "service", b"service", "start_time", b"start_time", "viewer", b"viewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesRequest: _TypeAlias = ListAccessesRequest  # noqa: Y015
+
+@_typing.final
+class Access(_message.Message):
+    """One access, or an attempt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    COUNTERPARTY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    AUTHORIZED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """The service that sent, or asked."""
+    counterparty: _builtins.str
+    """The other service; unset: the patient's record."""
+    purpose: _registry_pb2.Purpose.ValueType
+    """Why. Unset for a refusal before any decision."""
+    authorized: _builtins.bool
+    """Whether it was authorised."""
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why not, otherwise."""
+    outcome: _decision_service_pb2.Outcome.ValueType
+    """How it ended, once known."""
+    exchange: _builtins.str
+    """The exchange's id."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which data."""
+
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The consent revisions that it rested on."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        service: _builtins.str = ...,
+        counterparty: _builtins.str = ...,
+        purpose: _registry_pb2.Purpose.ValueType = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        authorized: _builtins.bool = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        outcome: _decision_service_pb2.Outcome.ValueType = ...,
+        resources: _abc.Iterable[_builtins.str] | None = ...,
+        exchange: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized", b"authorized", "categories", b"categories", "counterparty", b"counterparty", "exchange", b"exchange", "outcome", b"outcome", "purpose", b"purpose", "reason", b"reason", "resources", b"resources", "service", b"service", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class ListAccessesResponse(_message.Message):
+    """A page of accesses, in log order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESSES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty when there is none."""
+    @_builtins.property
+    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Access]:
+        """The accesses."""
+
+    def __init__(
+        self,
+        *,
+        accesses: _abc.Iterable[Global___Access] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accesses", b"accesses", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessesResponse: _TypeAlias = ListAccessesResponse  # noqa: Y015
+
+@_typing.final
+class ExportFhirRequest(_message.Message):
+    """Asks for an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    VIEWER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile. Required."""
+    kind: Global___FhirKind.ValueType
+    """Which resources. Required."""
+    viewer: _consent_pb2.ActorRole.ValueType
+    """Who looks. Unset: the holder."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Accesses from here on; required for AuditEvent."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Accesses before here; required for AuditEvent."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        kind: Global___FhirKind.ValueType = ...,
+        viewer: _consent_pb2.ActorRole.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "kind", b"kind", "profile", b"profile", "start_time", b"start_time", "viewer", b"viewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportFhirRequest: _TypeAlias = ExportFhirRequest  # noqa: Y015
+
+@_typing.final
+class ExportFhirResponse(_message.Message):
+    """The export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.bytes
+    """A FHIR R4 Bundle of type collection, as JSON."""
+    def __init__(
+        self,
+        *,
+        bundle: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportFhirResponse: _TypeAlias = ExportFhirResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ConsentReaderServiceStub:
-    """Reads consents. The portal reads all; a service reads those given to it.
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
     """
 
     def __init__(self, channel):
@@ -40,14 +41,87 @@ class ConsentReaderServiceStub:
                 request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentResponse.FromString,
                 _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/ListConsents',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsResponse.FromString,
+                _registered_method=True)
+        self.ListConsentRevisions = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/ListConsentRevisions',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsResponse.FromString,
+                _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/GetProfile',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.ListPermitted = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/ListPermitted',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedResponse.FromString,
+                _registered_method=True)
+        self.ListAccesses = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/ListAccesses',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesResponse.FromString,
+                _registered_method=True)
+        self.ExportFhir = channel.unary_unary(
+                '/accord.consent.v1.ConsentReaderService/ExportFhir',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentReaderServiceServicer:
-    """Reads consents. The portal reads all; a service reads those given to it.
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
     """
 
     def GetConsent(self, request, context):
         """Reads one consent. A service asking for another's gets the answer for an unknown one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """Lists a patient's consents, newest first, a page at a time (AIP-158).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsentRevisions(self, request, context):
+        """Lists a consent's revisions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """Reads a profile. For the portal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPermitted(self, request, context):
+        """Lists who may access a patient (for the portal), or which patients a service may access (for that service).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccesses(self, request, context):
+        """Lists who accessed, or tried to: who, when, which data, why, with which outcome (L1111-19). For the portal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportFhir(self, request, context):
+        """Exports a patient's consents or accesses as a FHIR R4 Bundle of Consent or AuditEvent resources. For the portal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +135,36 @@ def add_ConsentReaderServiceServicer_to_server(servicer, server):
                     request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentResponse.SerializeToString,
             ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'ListConsentRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsentRevisions,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListPermitted': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPermitted,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedResponse.SerializeToString,
+            ),
+            'ListAccesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccesses,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesResponse.SerializeToString,
+            ),
+            'ExportFhir': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportFhir,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'accord.consent.v1.ConsentReaderService', rpc_method_handlers)
@@ -70,7 +174,8 @@ def add_ConsentReaderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConsentReaderService:
-    """Reads consents. The portal reads all; a service reads those given to it.
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
     """
 
     @staticmethod
@@ -90,6 +195,168 @@ class ConsentReaderService:
             '/accord.consent.v1.ConsentReaderService/GetConsent',
             accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentRequest.SerializeToString,
             accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/ListConsents',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsentRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/ListConsentRevisions',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListConsentRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/GetProfile',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPermitted(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/ListPermitted',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListPermittedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/ListAccesses',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ListAccessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportFhir(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentReaderService/ExportFhir',
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__reader__service__pb2.ExportFhirResponse.FromString,
             options,
             channel_credentials,
             insecure,

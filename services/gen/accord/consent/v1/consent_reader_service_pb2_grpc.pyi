@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConsentReaderServiceStub:
-    """Reads consents. The portal reads all; a service reads those given to it."""
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,17 +37,45 @@ class ConsentReaderServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConsentReaderServiceAsyncStub: ...
     GetConsent: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.GetConsentRequest, _consent_reader_service_pb2.GetConsentResponse]
     """Reads one consent. A service asking for another's gets the answer for an unknown one."""
+    ListConsents: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListConsentsRequest, _consent_reader_service_pb2.ListConsentsResponse]
+    """Lists a patient's consents, newest first, a page at a time (AIP-158)."""
+    ListConsentRevisions: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListConsentRevisionsRequest, _consent_reader_service_pb2.ListConsentRevisionsResponse]
+    """Lists a consent's revisions, newest first."""
+    GetProfile: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.GetProfileRequest, _consent_reader_service_pb2.GetProfileResponse]
+    """Reads a profile. For the portal."""
+    ListPermitted: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListPermittedRequest, _consent_reader_service_pb2.ListPermittedResponse]
+    """Lists who may access a patient (for the portal), or which patients a service may access (for that service)."""
+    ListAccesses: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListAccessesRequest, _consent_reader_service_pb2.ListAccessesResponse]
+    """Lists who accessed, or tried to: who, when, which data, why, with which outcome (L1111-19). For the portal."""
+    ExportFhir: _grpc.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ExportFhirRequest, _consent_reader_service_pb2.ExportFhirResponse]
+    """Exports a patient's consents or accesses as a FHIR R4 Bundle of Consent or AuditEvent resources. For the portal."""
 
 @_typing.type_check_only
 class ConsentReaderServiceAsyncStub(ConsentReaderServiceStub):
-    """Reads consents. The portal reads all; a service reads those given to it."""
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetConsent: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.GetConsentRequest, _consent_reader_service_pb2.GetConsentResponse]  # type: ignore[assignment]
     """Reads one consent. A service asking for another's gets the answer for an unknown one."""
+    ListConsents: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListConsentsRequest, _consent_reader_service_pb2.ListConsentsResponse]  # type: ignore[assignment]
+    """Lists a patient's consents, newest first, a page at a time (AIP-158)."""
+    ListConsentRevisions: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListConsentRevisionsRequest, _consent_reader_service_pb2.ListConsentRevisionsResponse]  # type: ignore[assignment]
+    """Lists a consent's revisions, newest first."""
+    GetProfile: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.GetProfileRequest, _consent_reader_service_pb2.GetProfileResponse]  # type: ignore[assignment]
+    """Reads a profile. For the portal."""
+    ListPermitted: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListPermittedRequest, _consent_reader_service_pb2.ListPermittedResponse]  # type: ignore[assignment]
+    """Lists who may access a patient (for the portal), or which patients a service may access (for that service)."""
+    ListAccesses: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ListAccessesRequest, _consent_reader_service_pb2.ListAccessesResponse]  # type: ignore[assignment]
+    """Lists who accessed, or tried to: who, when, which data, why, with which outcome (L1111-19). For the portal."""
+    ExportFhir: _aio.UnaryUnaryMultiCallable[_consent_reader_service_pb2.ExportFhirRequest, _consent_reader_service_pb2.ExportFhirResponse]  # type: ignore[assignment]
+    """Exports a patient's consents or accesses as a FHIR R4 Bundle of Consent or AuditEvent resources. For the portal."""
 
 class ConsentReaderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads consents. The portal reads all; a service reads those given to it."""
+    """Reads consents, profiles and accesses. The portal reads a patient's, obeying what a minor keeps from their
+    representatives; a service reads what was given to it.
+    """
 
     @_abc_1.abstractmethod
     def GetConsent(
@@ -54,5 +84,53 @@ class ConsentReaderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consent_reader_service_pb2.GetConsentResponse, _abc.Awaitable[_consent_reader_service_pb2.GetConsentResponse]]:
         """Reads one consent. A service asking for another's gets the answer for an unknown one."""
+
+    @_abc_1.abstractmethod
+    def ListConsents(
+        self,
+        request: _consent_reader_service_pb2.ListConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.ListConsentsResponse, _abc.Awaitable[_consent_reader_service_pb2.ListConsentsResponse]]:
+        """Lists a patient's consents, newest first, a page at a time (AIP-158)."""
+
+    @_abc_1.abstractmethod
+    def ListConsentRevisions(
+        self,
+        request: _consent_reader_service_pb2.ListConsentRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.ListConsentRevisionsResponse, _abc.Awaitable[_consent_reader_service_pb2.ListConsentRevisionsResponse]]:
+        """Lists a consent's revisions, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetProfile(
+        self,
+        request: _consent_reader_service_pb2.GetProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.GetProfileResponse, _abc.Awaitable[_consent_reader_service_pb2.GetProfileResponse]]:
+        """Reads a profile. For the portal."""
+
+    @_abc_1.abstractmethod
+    def ListPermitted(
+        self,
+        request: _consent_reader_service_pb2.ListPermittedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.ListPermittedResponse, _abc.Awaitable[_consent_reader_service_pb2.ListPermittedResponse]]:
+        """Lists who may access a patient (for the portal), or which patients a service may access (for that service)."""
+
+    @_abc_1.abstractmethod
+    def ListAccesses(
+        self,
+        request: _consent_reader_service_pb2.ListAccessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.ListAccessesResponse, _abc.Awaitable[_consent_reader_service_pb2.ListAccessesResponse]]:
+        """Lists who accessed, or tried to: who, when, which data, why, with which outcome (L1111-19). For the portal."""
+
+    @_abc_1.abstractmethod
+    def ExportFhir(
+        self,
+        request: _consent_reader_service_pb2.ExportFhirRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_reader_service_pb2.ExportFhirResponse, _abc.Awaitable[_consent_reader_service_pb2.ExportFhirResponse]]:
+        """Exports a patient's consents or accesses as a FHIR R4 Bundle of Consent or AuditEvent resources. For the portal."""
 
 def add_ConsentReaderServiceServicer_to_server(servicer: ConsentReaderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,6 +6,8 @@ isort:skip_file
 from accord.consent.v1 import consent_pb2 as _consent_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +18,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OpeningPath:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OpeningPathEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OpeningPath.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPENING_PATH_UNSPECIFIED: _OpeningPath.ValueType  # 0
+    """Not set: by the patient's wish."""
+    OPENING_PATH_EXPRESS: _OpeningPath.ValueType  # 1
+    """The patient asks for it: active at once."""
+    OPENING_PATH_OPT_OUT: _OpeningPath.ValueType  # 2
+    """The patient has been informed today: opens in six weeks unless they refuse (R1111-28)."""
+
+class OpeningPath(_OpeningPath, metaclass=_OpeningPathEnumTypeWrapper):
+    """How a profile comes to be."""
+
+OPENING_PATH_UNSPECIFIED: OpeningPath.ValueType  # 0
+"""Not set: by the patient's wish."""
+OPENING_PATH_EXPRESS: OpeningPath.ValueType  # 1
+"""The patient asks for it: active at once."""
+OPENING_PATH_OPT_OUT: OpeningPath.ValueType  # 2
+"""The patient has been informed today: opens in six weeks unless they refuse (R1111-28)."""
+Global___OpeningPath: _TypeAlias = OpeningPath  # noqa: Y015
 
 @_typing.final
 class PatientIdentity(_message.Message):
@@ -50,18 +76,28 @@ class OpenProfileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PATIENT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    MAJORITY_TIME_FIELD_NUMBER: _builtins.int
+    path: Global___OpeningPath.ValueType
+    """How. Unset: by the patient's wish."""
     @_builtins.property
     def patient(self) -> Global___PatientIdentity:
         """The patient's identity. Required; kept encrypted, found by a keyed hash."""
+
+    @_builtins.property
+    def majority_time(self) -> _timestamp_pb2.Timestamp:
+        """When a minor comes of age. Unset: an adult. Ignored when the profile exists."""
 
     def __init__(
         self,
         *,
         patient: Global___PatientIdentity | None = ...,
+        path: Global___OpeningPath.ValueType = ...,
+        majority_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["patient", b"patient"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["majority_time", b"majority_time", "patient", b"patient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["patient", b"patient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["majority_time", b"majority_time", "path", b"path", "patient", b"patient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -74,20 +110,311 @@ class OpenProfileResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROFILE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """Its name, profiles/{profile}: an identifier for the portal alone."""
+    state: _consent_pb2.ProfileState.ValueType
+    """Where it stands."""
     def __init__(
         self,
         *,
         profile: _builtins.str = ...,
+        state: _consent_pb2.ProfileState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenProfileResponse: _TypeAlias = OpenProfileResponse  # noqa: Y015
+
+@_typing.final
+class ActivateProfileRequest(_message.Message):
+    """Asks to activate a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided. Required."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateProfileRequest: _TypeAlias = ActivateProfileRequest  # noqa: Y015
+
+@_typing.final
+class ActivateProfileResponse(_message.Message):
+    """The profile, active."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _consent_pb2.Profile:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        profile: _consent_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___OpenProfileResponse: _TypeAlias = OpenProfileResponse  # noqa: Y015
+Global___ActivateProfileResponse: _TypeAlias = ActivateProfileResponse  # noqa: Y015
+
+@_typing.final
+class CloseProfileRequest(_message.Message):
+    """Asks to close a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided. Required."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseProfileRequest: _TypeAlias = CloseProfileRequest  # noqa: Y015
+
+@_typing.final
+class CloseProfileResponse(_message.Message):
+    """The profile, closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _consent_pb2.Profile:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        profile: _consent_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseProfileResponse: _TypeAlias = CloseProfileResponse  # noqa: Y015
+
+@_typing.final
+class ReopenProfileRequest(_message.Message):
+    """Asks to reopen a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided. Required."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReopenProfileRequest: _TypeAlias = ReopenProfileRequest  # noqa: Y015
+
+@_typing.final
+class ReopenProfileResponse(_message.Message):
+    """The profile, active."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _consent_pb2.Profile:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        profile: _consent_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReopenProfileResponse: _TypeAlias = ReopenProfileResponse  # noqa: Y015
+
+@_typing.final
+class AddIdentityRequest(_message.Message):
+    """Asks to record another identity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    @_builtins.property
+    def patient(self) -> Global___PatientIdentity:
+        """The other identity. Required; must not be another profile's."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        patient: Global___PatientIdentity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["patient", b"patient"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["patient", b"patient", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddIdentityRequest: _TypeAlias = AddIdentityRequest  # noqa: Y015
+
+@_typing.final
+class AddIdentityResponse(_message.Message):
+    """Nothing more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddIdentityResponse: _TypeAlias = AddIdentityResponse  # noqa: Y015
+
+@_typing.final
+class AddRepresentativeRequest(_message.Message):
+    """Asks to record a representative."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name, of a minor. Required."""
+    person: _builtins.str
+    """The portal's own name for the person: 1 to 64 characters of A-Z, a-z, 0-9, hyphen, underscore. Required."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        person: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person", b"person", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepresentativeRequest: _TypeAlias = AddRepresentativeRequest  # noqa: Y015
+
+@_typing.final
+class AddRepresentativeResponse(_message.Message):
+    """Nothing more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepresentativeResponse: _TypeAlias = AddRepresentativeResponse  # noqa: Y015
+
+@_typing.final
+class RemoveRepresentativeRequest(_message.Message):
+    """Asks to end a representation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    person: _builtins.str
+    """The portal's own name for the person. Required."""
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        person: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person", b"person", "profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepresentativeRequest: _TypeAlias = RemoveRepresentativeRequest  # noqa: Y015
+
+@_typing.final
+class RemoveRepresentativeResponse(_message.Message):
+    """Nothing more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepresentativeResponse: _TypeAlias = RemoveRepresentativeResponse  # noqa: Y015
 
 @_typing.final
 class PairPatientRequest(_message.Message):
@@ -146,13 +473,22 @@ class GrantConsentRequest(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     CONSENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ASSERTION_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
-    """The profile's name. Required; must be paired with the service."""
+    """The profile's name. Required; must be paired with the service, or request set."""
     request_id: _builtins.str
-    """Makes retries safe (AIP-155): 8 to 64 characters of A-Z, a-z, 0-9, hyphen, underscore. Required."""
+    """Makes retries safe (AIP-155): 8 to 64 characters of A-Z, a-z, 0-9, hyphen, underscore. Required without request."""
+    assertion: _builtins.str
+    """The portal's assertion of what was decided, a JWS of type accord-grant+jws (docs/formats.md). Required."""
+    request: _builtins.str
+    """The service's request that this answers, consentRequests/{request}. Pairs the patient where they were not. Unset: none."""
+    validate_only: _builtins.bool
+    """Checks everything and records nothing (AIP-163). Unset: records."""
     @_builtins.property
     def consent(self) -> _consent_pb2.Consent:
-        """The consent; output-only fields must be unset."""
+        """The consent; output-only fields must be unset. For a request: the same service, and no more than was asked."""
 
     def __init__(
         self,
@@ -160,10 +496,13 @@ class GrantConsentRequest(_message.Message):
         profile: _builtins.str = ...,
         consent: _consent_pb2.Consent | None = ...,
         request_id: _builtins.str = ...,
+        assertion: _builtins.str = ...,
+        request: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "profile", b"profile", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assertion", b"assertion", "consent", b"consent", "profile", b"profile", "request", b"request", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -172,6 +511,117 @@ Global___GrantConsentRequest: _TypeAlias = GrantConsentRequest  # noqa: Y015
 @_typing.final
 class GrantConsentResponse(_message.Message):
     """The consent as recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consent(self) -> _consent_pb2.Consent:
+        """The consent; without a name when it was only validated."""
+
+    def __init__(
+        self,
+        *,
+        consent: _consent_pb2.Consent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantConsentResponse: _TypeAlias = GrantConsentResponse  # noqa: Y015
+
+@_typing.final
+class RejectConsentRequestRequest(_message.Message):
+    """Asks to reject a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """The request, consentRequests/{request}. Required."""
+    profile: _builtins.str
+    """The profile of the patient who rejects. Required."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided. Required."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "profile", b"profile", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectConsentRequestRequest: _TypeAlias = RejectConsentRequestRequest  # noqa: Y015
+
+@_typing.final
+class RejectConsentRequestResponse(_message.Message):
+    """Nothing more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectConsentRequestResponse: _TypeAlias = RejectConsentRequestResponse  # noqa: Y015
+
+@_typing.final
+class AmendConsentRequest(_message.Message):
+    """Asks to change a consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ASSERTION_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes retries safe (AIP-155): 8 to 64 characters of A-Z, a-z, 0-9, hyphen, underscore. Required."""
+    assertion: _builtins.str
+    """The portal's assertion of what was decided. Required."""
+    validate_only: _builtins.bool
+    """Checks everything and records nothing (AIP-163). Unset: records."""
+    @_builtins.property
+    def consent(self) -> _consent_pb2.Consent:
+        """The consent as it shall be: name, scope, end_time, notice_sha256, actor and limits; service and start_time stay.
+        Its etag, if set, must be the current one. Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        consent: _consent_pb2.Consent | None = ...,
+        request_id: _builtins.str = ...,
+        assertion: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assertion", b"assertion", "consent", b"consent", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendConsentRequest: _TypeAlias = AmendConsentRequest  # noqa: Y015
+
+@_typing.final
+class AmendConsentResponse(_message.Message):
+    """The consent as amended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -191,18 +641,21 @@ class GrantConsentResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GrantConsentResponse: _TypeAlias = GrantConsentResponse  # noqa: Y015
+Global___AmendConsentResponse: _TypeAlias = AmendConsentResponse  # noqa: Y015
 
 @_typing.final
-class RevokeConsentRequest(_message.Message):
-    """Asks to withdraw a consent."""
+class SuspendConsentRequest(_message.Message):
+    """Asks to pause a consent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The consent's name. Required."""
+    etag: _builtins.str
+    """If set, must be the current one."""
     @_builtins.property
     def actor(self) -> _consent_pb2.Actor:
         """Who decided. Required."""
@@ -212,10 +665,127 @@ class RevokeConsentRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         actor: _consent_pb2.Actor | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendConsentRequest: _TypeAlias = SuspendConsentRequest  # noqa: Y015
+
+@_typing.final
+class SuspendConsentResponse(_message.Message):
+    """The consent as suspended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consent(self) -> _consent_pb2.Consent:
+        """The consent."""
+
+    def __init__(
+        self,
+        *,
+        consent: _consent_pb2.Consent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendConsentResponse: _TypeAlias = SuspendConsentResponse  # noqa: Y015
+
+@_typing.final
+class ResumeConsentRequest(_message.Message):
+    """Asks to resume a consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ASSERTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The consent's name. Required."""
+    etag: _builtins.str
+    """If set, must be the current one."""
+    assertion: _builtins.str
+    """The portal's assertion of what was decided. Required."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided: the holder, where the consent waits for their confirmation. Required."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+        etag: _builtins.str = ...,
+        assertion: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "assertion", b"assertion", "etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeConsentRequest: _TypeAlias = ResumeConsentRequest  # noqa: Y015
+
+@_typing.final
+class ResumeConsentResponse(_message.Message):
+    """The consent as resumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consent(self) -> _consent_pb2.Consent:
+        """The consent."""
+
+    def __init__(
+        self,
+        *,
+        consent: _consent_pb2.Consent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeConsentResponse: _TypeAlias = ResumeConsentResponse  # noqa: Y015
+
+@_typing.final
+class RevokeConsentRequest(_message.Message):
+    """Asks to withdraw a consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The consent's name. Required."""
+    etag: _builtins.str
+    """If set, must be the current one."""
+    @_builtins.property
+    def actor(self) -> _consent_pb2.Actor:
+        """Who decided. Required."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _consent_pb2.Actor | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "etag", b"etag", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,3 +814,56 @@ class RevokeConsentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeConsentResponse: _TypeAlias = RevokeConsentResponse  # noqa: Y015
+
+@_typing.final
+class RecordNoticeRequest(_message.Message):
+    """Asks to record that the patient was told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    """The profile's name. Required."""
+    about: _builtins.str
+    """What it was about: a consent revision, consents/{consent}/revisions/{revision}. Required."""
+    channel: _builtins.str
+    """By which channel: letter, email, sms, application. Required."""
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was sent. Required, not in the future."""
+
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        about: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["send_time", b"send_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "channel", b"channel", "profile", b"profile", "send_time", b"send_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordNoticeRequest: _TypeAlias = RecordNoticeRequest  # noqa: Y015
+
+@_typing.final
+class RecordNoticeResponse(_message.Message):
+    """Nothing more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordNoticeResponse: _TypeAlias = RecordNoticeResponse  # noqa: Y015

@@ -40,6 +40,36 @@ class ConsentServiceStub:
                 request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileResponse.FromString,
                 _registered_method=True)
+        self.ActivateProfile = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/ActivateProfile',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileResponse.FromString,
+                _registered_method=True)
+        self.CloseProfile = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/CloseProfile',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileResponse.FromString,
+                _registered_method=True)
+        self.ReopenProfile = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/ReopenProfile',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileResponse.FromString,
+                _registered_method=True)
+        self.AddIdentity = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/AddIdentity',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityResponse.FromString,
+                _registered_method=True)
+        self.AddRepresentative = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/AddRepresentative',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeResponse.FromString,
+                _registered_method=True)
+        self.RemoveRepresentative = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/RemoveRepresentative',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeResponse.FromString,
+                _registered_method=True)
         self.PairPatient = channel.unary_unary(
                 '/accord.consent.v1.ConsentService/PairPatient',
                 request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.PairPatientRequest.SerializeToString,
@@ -50,10 +80,35 @@ class ConsentServiceStub:
                 request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.GrantConsentRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.GrantConsentResponse.FromString,
                 _registered_method=True)
+        self.RejectConsentRequest = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/RejectConsentRequest',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestResponse.FromString,
+                _registered_method=True)
+        self.AmendConsent = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/AmendConsent',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentResponse.FromString,
+                _registered_method=True)
+        self.SuspendConsent = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/SuspendConsent',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentResponse.FromString,
+                _registered_method=True)
+        self.ResumeConsent = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/ResumeConsent',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentResponse.FromString,
+                _registered_method=True)
         self.RevokeConsent = channel.unary_unary(
                 '/accord.consent.v1.ConsentService/RevokeConsent',
                 request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentResponse.FromString,
+                _registered_method=True)
+        self.RecordNotice = channel.unary_unary(
+                '/accord.consent.v1.ConsentService/RecordNotice',
+                request_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeResponse.FromString,
                 _registered_method=True)
 
 
@@ -62,7 +117,49 @@ class ConsentServiceServicer:
     """
 
     def OpenProfile(self, request, context):
-        """Opens a patient's profile; a repeat returns the same profile.
+        """Opens a patient's profile, by their own wish or by the opt-out path; a repeat returns the same profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateProfile(self, request, context):
+        """Activates an informed or opened profile: the patient uses it from now on. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseProfile(self, request, context):
+        """Closes a profile and ends every consent; before it opened, this is the patient's refusal. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReopenProfile(self, request, context):
+        """Reopens a closed profile. No consent revives. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddIdentity(self, request, context):
+        """Records another identity of the same patient: an INS can change. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddRepresentative(self, request, context):
+        """Records that a person may act for a minor. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveRepresentative(self, request, context):
+        """Records that a person no longer may. Their consents stand until they are withdrawn. A repeat is a no-op.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,7 +173,35 @@ class ConsentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GrantConsent(self, request, context):
-        """Records a consent. The same request_id with the same content returns the same consent.
+        """Records a consent, of the patient's own accord or for a service's request, which may be narrowed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectConsentRequest(self, request, context):
+        """Rejects a service's request. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AmendConsent(self, request, context):
+        """Changes what a consent covers: a new revision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendConsent(self, request, context):
+        """Pauses a consent. When this returns, no later authorisation stands on it. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeConsent(self, request, context):
+        """Resumes a paused consent, or confirms one that waits for it. A repeat is a no-op.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +209,13 @@ class ConsentServiceServicer:
 
     def RevokeConsent(self, request, context):
         """Withdraws a consent. When this returns, no later authorisation stands on it. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordNotice(self, request, context):
+        """Records that the patient was told of something, as an entry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +229,36 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileResponse.SerializeToString,
             ),
+            'ActivateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateProfile,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileResponse.SerializeToString,
+            ),
+            'CloseProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseProfile,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileResponse.SerializeToString,
+            ),
+            'ReopenProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReopenProfile,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileResponse.SerializeToString,
+            ),
+            'AddIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddIdentity,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityResponse.SerializeToString,
+            ),
+            'AddRepresentative': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddRepresentative,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeResponse.SerializeToString,
+            ),
+            'RemoveRepresentative': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRepresentative,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeResponse.SerializeToString,
+            ),
             'PairPatient': grpc.unary_unary_rpc_method_handler(
                     servicer.PairPatient,
                     request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.PairPatientRequest.FromString,
@@ -107,10 +269,35 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.GrantConsentRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.GrantConsentResponse.SerializeToString,
             ),
+            'RejectConsentRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectConsentRequest,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestResponse.SerializeToString,
+            ),
+            'AmendConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendConsent,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentResponse.SerializeToString,
+            ),
+            'SuspendConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendConsent,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentResponse.SerializeToString,
+            ),
+            'ResumeConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeConsent,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentResponse.SerializeToString,
+            ),
             'RevokeConsent': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeConsent,
                     request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentResponse.SerializeToString,
+            ),
+            'RecordNotice': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordNotice,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +328,168 @@ class ConsentService:
             '/accord.consent.v1.ConsentService/OpenProfile',
             accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileRequest.SerializeToString,
             accord_dot_consent_dot_v1_dot_consent__service__pb2.OpenProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/ActivateProfile',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ActivateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/CloseProfile',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.CloseProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReopenProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/ReopenProfile',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ReopenProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/AddIdentity',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AddIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddRepresentative(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/AddRepresentative',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AddRepresentativeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRepresentative(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/RemoveRepresentative',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RemoveRepresentativeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -206,6 +555,114 @@ class ConsentService:
             _registered_method=True)
 
     @staticmethod
+    def RejectConsentRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/RejectConsentRequest',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RejectConsentRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/AmendConsent',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.AmendConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/SuspendConsent',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.SuspendConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/ResumeConsent',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.ResumeConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeConsent(request,
             target,
             options=(),
@@ -222,6 +679,33 @@ class ConsentService:
             '/accord.consent.v1.ConsentService/RevokeConsent',
             accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentRequest.SerializeToString,
             accord_dot_consent_dot_v1_dot_consent__service__pb2.RevokeConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordNotice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.ConsentService/RecordNotice',
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_consent__service__pb2.RecordNoticeResponse.FromString,
             options,
             channel_credentials,
             insecure,

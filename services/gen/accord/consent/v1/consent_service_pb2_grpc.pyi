@@ -34,13 +34,35 @@ class ConsentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsentServiceAsyncStub: ...
     OpenProfile: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.OpenProfileRequest, _consent_service_pb2.OpenProfileResponse]
-    """Opens a patient's profile; a repeat returns the same profile."""
+    """Opens a patient's profile, by their own wish or by the opt-out path; a repeat returns the same profile."""
+    ActivateProfile: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.ActivateProfileRequest, _consent_service_pb2.ActivateProfileResponse]
+    """Activates an informed or opened profile: the patient uses it from now on. A repeat is a no-op."""
+    CloseProfile: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.CloseProfileRequest, _consent_service_pb2.CloseProfileResponse]
+    """Closes a profile and ends every consent; before it opened, this is the patient's refusal. A repeat is a no-op."""
+    ReopenProfile: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.ReopenProfileRequest, _consent_service_pb2.ReopenProfileResponse]
+    """Reopens a closed profile. No consent revives. A repeat is a no-op."""
+    AddIdentity: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.AddIdentityRequest, _consent_service_pb2.AddIdentityResponse]
+    """Records another identity of the same patient: an INS can change. A repeat is a no-op."""
+    AddRepresentative: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.AddRepresentativeRequest, _consent_service_pb2.AddRepresentativeResponse]
+    """Records that a person may act for a minor. A repeat is a no-op."""
+    RemoveRepresentative: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.RemoveRepresentativeRequest, _consent_service_pb2.RemoveRepresentativeResponse]
+    """Records that a person no longer may. Their consents stand until they are withdrawn. A repeat is a no-op."""
     PairPatient: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.PairPatientRequest, _consent_service_pb2.PairPatientResponse]
     """Pairs a patient with a service, which gives them a pseudonym known to that service alone; a repeat returns the same."""
     GrantConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.GrantConsentRequest, _consent_service_pb2.GrantConsentResponse]
-    """Records a consent. The same request_id with the same content returns the same consent."""
+    """Records a consent, of the patient's own accord or for a service's request, which may be narrowed."""
+    RejectConsentRequest: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.RejectConsentRequestRequest, _consent_service_pb2.RejectConsentRequestResponse]
+    """Rejects a service's request. A repeat is a no-op."""
+    AmendConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.AmendConsentRequest, _consent_service_pb2.AmendConsentResponse]
+    """Changes what a consent covers: a new revision."""
+    SuspendConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.SuspendConsentRequest, _consent_service_pb2.SuspendConsentResponse]
+    """Pauses a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+    ResumeConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.ResumeConsentRequest, _consent_service_pb2.ResumeConsentResponse]
+    """Resumes a paused consent, or confirms one that waits for it. A repeat is a no-op."""
     RevokeConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.RevokeConsentRequest, _consent_service_pb2.RevokeConsentResponse]
     """Withdraws a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+    RecordNotice: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.RecordNoticeRequest, _consent_service_pb2.RecordNoticeResponse]
+    """Records that the patient was told of something, as an entry."""
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -48,13 +70,35 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenProfile: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.OpenProfileRequest, _consent_service_pb2.OpenProfileResponse]  # type: ignore[assignment]
-    """Opens a patient's profile; a repeat returns the same profile."""
+    """Opens a patient's profile, by their own wish or by the opt-out path; a repeat returns the same profile."""
+    ActivateProfile: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.ActivateProfileRequest, _consent_service_pb2.ActivateProfileResponse]  # type: ignore[assignment]
+    """Activates an informed or opened profile: the patient uses it from now on. A repeat is a no-op."""
+    CloseProfile: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.CloseProfileRequest, _consent_service_pb2.CloseProfileResponse]  # type: ignore[assignment]
+    """Closes a profile and ends every consent; before it opened, this is the patient's refusal. A repeat is a no-op."""
+    ReopenProfile: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.ReopenProfileRequest, _consent_service_pb2.ReopenProfileResponse]  # type: ignore[assignment]
+    """Reopens a closed profile. No consent revives. A repeat is a no-op."""
+    AddIdentity: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.AddIdentityRequest, _consent_service_pb2.AddIdentityResponse]  # type: ignore[assignment]
+    """Records another identity of the same patient: an INS can change. A repeat is a no-op."""
+    AddRepresentative: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.AddRepresentativeRequest, _consent_service_pb2.AddRepresentativeResponse]  # type: ignore[assignment]
+    """Records that a person may act for a minor. A repeat is a no-op."""
+    RemoveRepresentative: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.RemoveRepresentativeRequest, _consent_service_pb2.RemoveRepresentativeResponse]  # type: ignore[assignment]
+    """Records that a person no longer may. Their consents stand until they are withdrawn. A repeat is a no-op."""
     PairPatient: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.PairPatientRequest, _consent_service_pb2.PairPatientResponse]  # type: ignore[assignment]
     """Pairs a patient with a service, which gives them a pseudonym known to that service alone; a repeat returns the same."""
     GrantConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.GrantConsentRequest, _consent_service_pb2.GrantConsentResponse]  # type: ignore[assignment]
-    """Records a consent. The same request_id with the same content returns the same consent."""
+    """Records a consent, of the patient's own accord or for a service's request, which may be narrowed."""
+    RejectConsentRequest: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.RejectConsentRequestRequest, _consent_service_pb2.RejectConsentRequestResponse]  # type: ignore[assignment]
+    """Rejects a service's request. A repeat is a no-op."""
+    AmendConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.AmendConsentRequest, _consent_service_pb2.AmendConsentResponse]  # type: ignore[assignment]
+    """Changes what a consent covers: a new revision."""
+    SuspendConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.SuspendConsentRequest, _consent_service_pb2.SuspendConsentResponse]  # type: ignore[assignment]
+    """Pauses a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+    ResumeConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.ResumeConsentRequest, _consent_service_pb2.ResumeConsentResponse]  # type: ignore[assignment]
+    """Resumes a paused consent, or confirms one that waits for it. A repeat is a no-op."""
     RevokeConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.RevokeConsentRequest, _consent_service_pb2.RevokeConsentResponse]  # type: ignore[assignment]
     """Withdraws a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+    RecordNotice: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.RecordNoticeRequest, _consent_service_pb2.RecordNoticeResponse]  # type: ignore[assignment]
+    """Records that the patient was told of something, as an entry."""
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Writes what patients decide. For the patient portal."""
@@ -65,7 +109,55 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_service_pb2.OpenProfileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_service_pb2.OpenProfileResponse, _abc.Awaitable[_consent_service_pb2.OpenProfileResponse]]:
-        """Opens a patient's profile; a repeat returns the same profile."""
+        """Opens a patient's profile, by their own wish or by the opt-out path; a repeat returns the same profile."""
+
+    @_abc_1.abstractmethod
+    def ActivateProfile(
+        self,
+        request: _consent_service_pb2.ActivateProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.ActivateProfileResponse, _abc.Awaitable[_consent_service_pb2.ActivateProfileResponse]]:
+        """Activates an informed or opened profile: the patient uses it from now on. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def CloseProfile(
+        self,
+        request: _consent_service_pb2.CloseProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.CloseProfileResponse, _abc.Awaitable[_consent_service_pb2.CloseProfileResponse]]:
+        """Closes a profile and ends every consent; before it opened, this is the patient's refusal. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def ReopenProfile(
+        self,
+        request: _consent_service_pb2.ReopenProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.ReopenProfileResponse, _abc.Awaitable[_consent_service_pb2.ReopenProfileResponse]]:
+        """Reopens a closed profile. No consent revives. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def AddIdentity(
+        self,
+        request: _consent_service_pb2.AddIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.AddIdentityResponse, _abc.Awaitable[_consent_service_pb2.AddIdentityResponse]]:
+        """Records another identity of the same patient: an INS can change. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def AddRepresentative(
+        self,
+        request: _consent_service_pb2.AddRepresentativeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.AddRepresentativeResponse, _abc.Awaitable[_consent_service_pb2.AddRepresentativeResponse]]:
+        """Records that a person may act for a minor. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def RemoveRepresentative(
+        self,
+        request: _consent_service_pb2.RemoveRepresentativeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.RemoveRepresentativeResponse, _abc.Awaitable[_consent_service_pb2.RemoveRepresentativeResponse]]:
+        """Records that a person no longer may. Their consents stand until they are withdrawn. A repeat is a no-op."""
 
     @_abc_1.abstractmethod
     def PairPatient(
@@ -81,7 +173,39 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_service_pb2.GrantConsentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_service_pb2.GrantConsentResponse, _abc.Awaitable[_consent_service_pb2.GrantConsentResponse]]:
-        """Records a consent. The same request_id with the same content returns the same consent."""
+        """Records a consent, of the patient's own accord or for a service's request, which may be narrowed."""
+
+    @_abc_1.abstractmethod
+    def RejectConsentRequest(
+        self,
+        request: _consent_service_pb2.RejectConsentRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.RejectConsentRequestResponse, _abc.Awaitable[_consent_service_pb2.RejectConsentRequestResponse]]:
+        """Rejects a service's request. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def AmendConsent(
+        self,
+        request: _consent_service_pb2.AmendConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.AmendConsentResponse, _abc.Awaitable[_consent_service_pb2.AmendConsentResponse]]:
+        """Changes what a consent covers: a new revision."""
+
+    @_abc_1.abstractmethod
+    def SuspendConsent(
+        self,
+        request: _consent_service_pb2.SuspendConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.SuspendConsentResponse, _abc.Awaitable[_consent_service_pb2.SuspendConsentResponse]]:
+        """Pauses a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def ResumeConsent(
+        self,
+        request: _consent_service_pb2.ResumeConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.ResumeConsentResponse, _abc.Awaitable[_consent_service_pb2.ResumeConsentResponse]]:
+        """Resumes a paused consent, or confirms one that waits for it. A repeat is a no-op."""
 
     @_abc_1.abstractmethod
     def RevokeConsent(
@@ -90,5 +214,13 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consent_service_pb2.RevokeConsentResponse, _abc.Awaitable[_consent_service_pb2.RevokeConsentResponse]]:
         """Withdraws a consent. When this returns, no later authorisation stands on it. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def RecordNotice(
+        self,
+        request: _consent_service_pb2.RecordNoticeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_service_pb2.RecordNoticeResponse, _abc.Awaitable[_consent_service_pb2.RecordNoticeResponse]]:
+        """Records that the patient was told of something, as an entry."""
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from accord.registry.v1 import registry_pb2 as accord_dot_registry_dot_v1_dot_re
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(accord/consent/v1/decision_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\'accord/consent/v1/consent_service.proto\x1a\x1e\x61\x63\x63ord/consent/v1/ledger.proto\x1a#accord/errors/v1/error_reason.proto\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x05Query\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x30\n\tdirection\x18\x03 \x01(\x0e\x32\x1d.accord.registry.v1.Direction\x12\x14\n\x0c\x63ounterparty\x18\x04 \x01(\t\x12,\n\x07purpose\x18\x05 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x12\n\ncategories\x18\x06 \x03(\t\"K\n\x07Verdict\x12\x11\n\tpermitted\x18\x01 \x01(\x08\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\"J\n\x0c\x43heckRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.accord.consent.v1.Query\x12\x11\n\tresources\x18\x02 \x03(\t\"<\n\rCheckResponse\x12+\n\x07verdict\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\"\x8c\x01\n\x10\x41uthorizeRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.accord.consent.v1.Query\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12=\n\x11\x64ocument_patients\x18\x03 \x03(\x0b\x32\".accord.consent.v1.PatientIdentity\"\x80\x02\n\x11\x41uthorizeResponse\x12+\n\x07verdict\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\x12*\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef\x12\x0e\n\x06permit\x18\x03 \x01(\t\x12\x1c\n\x14\x63ounterparty_patient\x18\x04 \x01(\t\x12\x19\n\x11\x63ounterparty_salt\x18\x05 \x01(\x0c\x12\x36\n\x12permit_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tresources\x18\x07 \x03(\t\"\xbf\x02\n\x14RecordOutcomeRequest\x12\x32\n\rauthorization\x18\x01 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12+\n\x07outcome\x18\x03 \x01(\x0e\x32\x1a.accord.consent.v1.Outcome\x12\x12\n\nbytes_sent\x18\x04 \x01(\x03\x12\x33\n\x0f\x66irst_byte_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_byte_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x61\x63knowledgement_sha256\x18\x07 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x08 \x01(\t\"\x7f\n\x15RecordOutcomeResponse\x12\x35\n\rauthorization\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\x12/\n\x07outcome\x18\x02 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\"y\n\x14RecordRefusalRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x10\n\x08\x65xchange\x18\x03 \x01(\t\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\"C\n\x15RecordRefusalResponse\x12*\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_DELIVERED\x10\x01\x12\x13\n\x0fOUTCOME_PARTIAL\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x04\x12\x14\n\x10OUTCOME_DISPUTED\x10\x05\x32\xfd\x02\n\x0f\x44\x65\x63isionService\x12J\n\x05\x43heck\x12\x1f.accord.consent.v1.CheckRequest\x1a .accord.consent.v1.CheckResponse\x12V\n\tAuthorize\x12#.accord.consent.v1.AuthorizeRequest\x1a$.accord.consent.v1.AuthorizeResponse\x12\x62\n\rRecordOutcome\x12\'.accord.consent.v1.RecordOutcomeRequest\x1a(.accord.consent.v1.RecordOutcomeResponse\x12\x62\n\rRecordRefusal\x12\'.accord.consent.v1.RecordRefusalRequest\x1a(.accord.consent.v1.RecordRefusalResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(accord/consent/v1/decision_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\'accord/consent/v1/consent_service.proto\x1a\x1e\x61\x63\x63ord/consent/v1/ledger.proto\x1a#accord/errors/v1/error_reason.proto\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x02\n\x05Query\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x30\n\tdirection\x18\x03 \x01(\x0e\x32\x1d.accord.registry.v1.Direction\x12\x14\n\x0c\x63ounterparty\x18\x04 \x01(\t\x12,\n\x07purpose\x18\x05 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x12\n\ncategories\x18\x06 \x03(\t\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x33\n\x0f\x64\x61ta_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdata_end_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05\x62\x61sis\x18\n \x01(\x0e\x32\x18.accord.consent.v1.Basis\"q\n\x0b\x43onsistency\x12\x1a\n\x10minimize_latency\x18\x01 \x01(\x08H\x00\x12\x1b\n\x11\x61t_least_as_fresh\x18\x02 \x01(\tH\x00\x12\x1a\n\x10\x66ully_consistent\x18\x03 \x01(\x08H\x00\x42\r\n\x0brequirement\"K\n\x07Verdict\x12\x11\n\tpermitted\x18\x01 \x01(\x08\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\"\x91\x01\n\x0c\x43heckRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.accord.consent.v1.Query\x12\x11\n\tresources\x18\x02 \x03(\t\x12\x33\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x1e.accord.consent.v1.Consistency\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\"K\n\rCheckResponse\x12+\n\x07verdict\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\x12\r\n\x05token\x18\x02 \x01(\t\"\xcb\x01\n\x11\x42\x61tchCheckRequest\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32).accord.consent.v1.BatchCheckRequest.Item\x12\x33\n\x0b\x63onsistency\x18\x02 \x01(\x0b\x32\x1e.accord.consent.v1.Consistency\x1aG\n\x04Item\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12\'\n\x05query\x18\x02 \x01(\x0b\x32\x18.accord.consent.v1.Query\"\xab\x01\n\x12\x42\x61tchCheckResponse\x12\x39\n\x05items\x18\x01 \x03(\x0b\x32*.accord.consent.v1.BatchCheckResponse.Item\x12\r\n\x05token\x18\x02 \x01(\t\x1aK\n\x04Item\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12+\n\x07verdict\x18\x02 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\"\x9d\x01\n\x0e\x45xplainRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.accord.consent.v1.Query\x12-\n\tread_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x1e.accord.consent.v1.Consistency\"\xfe\x01\n\x0f\x45xplainResponse\x12+\n\x07verdict\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\x12\x36\n\x05rules\x18\x02 \x03(\x0b\x32\'.accord.consent.v1.ExplainResponse.Rule\x12\r\n\x05token\x18\x03 \x01(\t\x1aw\n\x04Rule\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"\x8c\x01\n\x10\x41uthorizeRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.accord.consent.v1.Query\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12=\n\x11\x64ocument_patients\x18\x03 \x03(\x0b\x32\".accord.consent.v1.PatientIdentity\"\xbf\x02\n\x11\x41uthorizeResponse\x12+\n\x07verdict\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Verdict\x12*\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef\x12\x0e\n\x06permit\x18\x03 \x01(\t\x12\x1c\n\x14\x63ounterparty_patient\x18\x04 \x01(\t\x12\x19\n\x11\x63ounterparty_salt\x18\x05 \x01(\x0c\x12\x36\n\x12permit_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tresources\x18\x07 \x03(\t\x12.\n\nerase_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05token\x18\t \x01(\t\"\xbf\x02\n\x14RecordOutcomeRequest\x12\x32\n\rauthorization\x18\x01 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12+\n\x07outcome\x18\x03 \x01(\x0e\x32\x1a.accord.consent.v1.Outcome\x12\x12\n\nbytes_sent\x18\x04 \x01(\x03\x12\x33\n\x0f\x66irst_byte_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_byte_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x61\x63knowledgement_sha256\x18\x07 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x08 \x01(\t\"\x7f\n\x15RecordOutcomeResponse\x12\x35\n\rauthorization\x18\x01 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\x12/\n\x07outcome\x18\x02 \x01(\x0b\x32\x1e.accord.consent.v1.ProvenEntry\"y\n\x14RecordRefusalRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x10\n\x08\x65xchange\x18\x03 \x01(\t\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\"C\n\x15RecordRefusalResponse\x12*\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1b.accord.consent.v1.EntryRef*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_DELIVERED\x10\x01\x12\x13\n\x0fOUTCOME_PARTIAL\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x04\x12\x14\n\x10OUTCOME_DISPUTED\x10\x05*[\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x11\n\rBASIS_CONSENT\x10\x01\x12\x13\n\x0f\x42\x41SIS_CARE_TEAM\x10\x02\x12\x13\n\x0f\x42\x41SIS_EMERGENCY\x10\x03\x32\xaa\x04\n\x0f\x44\x65\x63isionService\x12J\n\x05\x43heck\x12\x1f.accord.consent.v1.CheckRequest\x1a .accord.consent.v1.CheckResponse\x12Y\n\nBatchCheck\x12$.accord.consent.v1.BatchCheckRequest\x1a%.accord.consent.v1.BatchCheckResponse\x12P\n\x07\x45xplain\x12!.accord.consent.v1.ExplainRequest\x1a\".accord.consent.v1.ExplainResponse\x12V\n\tAuthorize\x12#.accord.consent.v1.AuthorizeRequest\x1a$.accord.consent.v1.AuthorizeResponse\x12\x62\n\rRecordOutcome\x12\'.accord.consent.v1.RecordOutcomeRequest\x1a(.accord.consent.v1.RecordOutcomeResponse\x12\x62\n\rRecordRefusal\x12\'.accord.consent.v1.RecordRefusalRequest\x1a(.accord.consent.v1.RecordRefusalResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'accord.consent.v1.decision_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024fr.accord.consent.v1P\001'
-  _globals['_OUTCOME']._serialized_start=1684
-  _globals['_OUTCOME']._serialized_end=1825
+  _globals['_OUTCOME']._serialized_start=2907
+  _globals['_OUTCOME']._serialized_end=3048
+  _globals['_BASIS']._serialized_start=3050
+  _globals['_BASIS']._serialized_end=3141
   _globals['_QUERY']._serialized_start=242
-  _globals['_QUERY']._serialized_end=421
-  _globals['_VERDICT']._serialized_start=423
-  _globals['_VERDICT']._serialized_end=498
-  _globals['_CHECKREQUEST']._serialized_start=500
-  _globals['_CHECKREQUEST']._serialized_end=574
-  _globals['_CHECKRESPONSE']._serialized_start=576
-  _globals['_CHECKRESPONSE']._serialized_end=636
-  _globals['_AUTHORIZEREQUEST']._serialized_start=639
-  _globals['_AUTHORIZEREQUEST']._serialized_end=779
-  _globals['_AUTHORIZERESPONSE']._serialized_start=782
-  _globals['_AUTHORIZERESPONSE']._serialized_end=1038
-  _globals['_RECORDOUTCOMEREQUEST']._serialized_start=1041
-  _globals['_RECORDOUTCOMEREQUEST']._serialized_end=1360
-  _globals['_RECORDOUTCOMERESPONSE']._serialized_start=1362
-  _globals['_RECORDOUTCOMERESPONSE']._serialized_end=1489
-  _globals['_RECORDREFUSALREQUEST']._serialized_start=1491
-  _globals['_RECORDREFUSALREQUEST']._serialized_end=1612
-  _globals['_RECORDREFUSALRESPONSE']._serialized_start=1614
-  _globals['_RECORDREFUSALRESPONSE']._serialized_end=1681
-  _globals['_DECISIONSERVICE']._serialized_start=1828
-  _globals['_DECISIONSERVICE']._serialized_end=2209
+  _globals['_QUERY']._serialized_end=582
+  _globals['_CONSISTENCY']._serialized_start=584
+  _globals['_CONSISTENCY']._serialized_end=697
+  _globals['_VERDICT']._serialized_start=699
+  _globals['_VERDICT']._serialized_end=774
+  _globals['_CHECKREQUEST']._serialized_start=777
+  _globals['_CHECKREQUEST']._serialized_end=922
+  _globals['_CHECKRESPONSE']._serialized_start=924
+  _globals['_CHECKRESPONSE']._serialized_end=999
+  _globals['_BATCHCHECKREQUEST']._serialized_start=1002
+  _globals['_BATCHCHECKREQUEST']._serialized_end=1205
+  _globals['_BATCHCHECKREQUEST_ITEM']._serialized_start=1134
+  _globals['_BATCHCHECKREQUEST_ITEM']._serialized_end=1205
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=1208
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=1379
+  _globals['_BATCHCHECKRESPONSE_ITEM']._serialized_start=1304
+  _globals['_BATCHCHECKRESPONSE_ITEM']._serialized_end=1379
+  _globals['_EXPLAINREQUEST']._serialized_start=1382
+  _globals['_EXPLAINREQUEST']._serialized_end=1539
+  _globals['_EXPLAINRESPONSE']._serialized_start=1542
+  _globals['_EXPLAINRESPONSE']._serialized_end=1796
+  _globals['_EXPLAINRESPONSE_RULE']._serialized_start=1677
+  _globals['_EXPLAINRESPONSE_RULE']._serialized_end=1796
+  _globals['_AUTHORIZEREQUEST']._serialized_start=1799
+  _globals['_AUTHORIZEREQUEST']._serialized_end=1939
+  _globals['_AUTHORIZERESPONSE']._serialized_start=1942
+  _globals['_AUTHORIZERESPONSE']._serialized_end=2261
+  _globals['_RECORDOUTCOMEREQUEST']._serialized_start=2264
+  _globals['_RECORDOUTCOMEREQUEST']._serialized_end=2583
+  _globals['_RECORDOUTCOMERESPONSE']._serialized_start=2585
+  _globals['_RECORDOUTCOMERESPONSE']._serialized_end=2712
+  _globals['_RECORDREFUSALREQUEST']._serialized_start=2714
+  _globals['_RECORDREFUSALREQUEST']._serialized_end=2835
+  _globals['_RECORDREFUSALRESPONSE']._serialized_start=2837
+  _globals['_RECORDREFUSALRESPONSE']._serialized_end=2904
+  _globals['_DECISIONSERVICE']._serialized_start=3144
+  _globals['_DECISIONSERVICE']._serialized_end=3698
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,34 @@ OUTCOME_DISPUTED: Outcome.ValueType  # 5
 """The recipient acknowledged something else than was sent."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
+class _Basis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Basis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BASIS_UNSPECIFIED: _Basis.ValueType  # 0
+    """Not set: consent."""
+    BASIS_CONSENT: _Basis.ValueType  # 1
+    """The patient's consent."""
+    BASIS_CARE_TEAM: _Basis.ValueType  # 2
+    """The care team (R1111-46): never a service."""
+    BASIS_EMERGENCY: _Basis.ValueType  # 3
+    """An emergency (L1111-17): never a service."""
+
+class Basis(_Basis, metaclass=_BasisEnumTypeWrapper):
+    """What an exchange rests on."""
+
+BASIS_UNSPECIFIED: Basis.ValueType  # 0
+"""Not set: consent."""
+BASIS_CONSENT: Basis.ValueType  # 1
+"""The patient's consent."""
+BASIS_CARE_TEAM: Basis.ValueType  # 2
+"""The care team (R1111-46): never a service."""
+BASIS_EMERGENCY: Basis.ValueType  # 3
+"""An emergency (L1111-17): never a service."""
+Global___Basis: _TypeAlias = Basis  # noqa: Y015
+
 @_typing.final
 class Query(_message.Message):
     """An exchange that is asked about."""
@@ -72,6 +100,10 @@ class Query(_message.Message):
     COUNTERPARTY_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DATA_START_TIME_FIELD_NUMBER: _builtins.int
+    DATA_END_TIME_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """The service that names the patient, services/{service}. Required; a service may only ask for itself."""
     patient: _builtins.str
@@ -82,9 +114,25 @@ class Query(_message.Message):
     """The other referenced service of the exchange. Unset: the patient's record itself."""
     purpose: _registry_pb2.Purpose.ValueType
     """Why. Required."""
+    basis: Global___Basis.ValueType
+    """What it rests on. Unset: consent, the only basis that a referenced service has."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The data categories that move; every one must be covered. 1 to 64, no duplicates."""
+        """The data categories that move, types rather than classes where they are known; every one must be covered. 1 to 64, no
+        duplicates.
+        """
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Confidentiality codes of the data that moves (JDV_J58, TRE_A07). At most 16, no duplicates."""
+
+    @_builtins.property
+    def data_start_time(self) -> _timestamp_pb2.Timestamp:
+        """The date of the oldest data that moves. Unset: not known, so in no period."""
+
+    @_builtins.property
+    def data_end_time(self) -> _timestamp_pb2.Timestamp:
+        """The date of the newest data that moves. Unset: not known, so in no period."""
 
     def __init__(
         self,
@@ -95,14 +143,50 @@ class Query(_message.Message):
         counterparty: _builtins.str = ...,
         purpose: _registry_pb2.Purpose.ValueType = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        data_start_time: _timestamp_pb2.Timestamp | None = ...,
+        data_end_time: _timestamp_pb2.Timestamp | None = ...,
+        basis: Global___Basis.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_end_time", b"data_end_time", "data_start_time", b"data_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "counterparty", b"counterparty", "direction", b"direction", "patient", b"patient", "purpose", b"purpose", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "categories", b"categories", "counterparty", b"counterparty", "data_end_time", b"data_end_time", "data_start_time", b"data_start_time", "direction", b"direction", "labels", b"labels", "patient", b"patient", "purpose", b"purpose", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Query: _TypeAlias = Query  # noqa: Y015
+
+@_typing.final
+class Consistency(_message.Message):
+    """How fresh an answer must be (Zanzibar's consistency). Unset: minimize_latency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINIMIZE_LATENCY_FIELD_NUMBER: _builtins.int
+    AT_LEAST_AS_FRESH_FIELD_NUMBER: _builtins.int
+    FULLY_CONSISTENT_FIELD_NUMBER: _builtins.int
+    minimize_latency: _builtins.bool
+    """As fast as can be: may rest on a replica."""
+    at_least_as_fresh: _builtins.str
+    """At least what this token, from any earlier answer, has seen."""
+    fully_consistent: _builtins.bool
+    """Everything committed before the call."""
+    def __init__(
+        self,
+        *,
+        minimize_latency: _builtins.bool = ...,
+        at_least_as_fresh: _builtins.str = ...,
+        fully_consistent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_requirement: _TypeAlias = _typing.Literal["minimize_latency", "at_least_as_fresh", "fully_consistent"]  # noqa: Y015
+    _WhichOneofArgType_requirement: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_requirement) -> _WhichOneofReturnType_requirement | None: ...
+
+Global___Consistency: _TypeAlias = Consistency  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):
@@ -138,6 +222,10 @@ class CheckRequest(_message.Message):
 
     QUERY_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """The exchange under way that is asked about: what it used of a quota does not count against it. Unset: a new one."""
     @_builtins.property
     def query(self) -> Global___Query:
         """The exchange. Required."""
@@ -148,15 +236,21 @@ class CheckRequest(_message.Message):
         withdrawing one of them ends the exchange whatever else the patient consents to. At most 2. Unset: any consent.
         """
 
+    @_builtins.property
+    def consistency(self) -> Global___Consistency:
+        """How fresh the answer must be. Unset: minimize_latency."""
+
     def __init__(
         self,
         *,
         query: Global___Query | None = ...,
         resources: _abc.Iterable[_builtins.str] | None = ...,
+        consistency: Global___Consistency | None = ...,
+        exchange: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "exchange", b"exchange", "query", b"query", "resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,6 +263,9 @@ class CheckResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERDICT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """What the answer has seen, for at_least_as_fresh. Opaque."""
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """What would be decided now."""
@@ -177,14 +274,231 @@ class CheckResponse(_message.Message):
         self,
         *,
         verdict: Global___Verdict | None = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckResponse: _TypeAlias = CheckResponse  # noqa: Y015
+
+@_typing.final
+class BatchCheckRequest(_message.Message):
+    """Asks for advice on several exchanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One question."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CORRELATION_ID_FIELD_NUMBER: _builtins.int
+        QUERY_FIELD_NUMBER: _builtins.int
+        correlation_id: _builtins.str
+        """Tells the answers apart: 1 to 64 characters, no two alike in a request. Required."""
+        @_builtins.property
+        def query(self) -> Global___Query:
+            """The exchange. Required."""
+
+        def __init__(
+            self,
+            *,
+            correlation_id: _builtins.str = ...,
+            query: Global___Query | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "query", b"query"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCheckRequest.Item]:
+        """The questions, 1 to 100."""
+
+    @_builtins.property
+    def consistency(self) -> Global___Consistency:
+        """How fresh the answers must be. Unset: minimize_latency."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___BatchCheckRequest.Item] | None = ...,
+        consistency: Global___Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCheckRequest: _TypeAlias = BatchCheckRequest  # noqa: Y015
+
+@_typing.final
+class BatchCheckResponse(_message.Message):
+    """Advice on several exchanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One answer."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CORRELATION_ID_FIELD_NUMBER: _builtins.int
+        VERDICT_FIELD_NUMBER: _builtins.int
+        correlation_id: _builtins.str
+        """The question's."""
+        @_builtins.property
+        def verdict(self) -> Global___Verdict:
+            """What would be decided now."""
+
+        def __init__(
+            self,
+            *,
+            correlation_id: _builtins.str = ...,
+            verdict: Global___Verdict | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "verdict", b"verdict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """What the answers have seen, for at_least_as_fresh. Opaque."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCheckResponse.Item]:
+        """One answer to each question, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___BatchCheckResponse.Item] | None = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCheckResponse: _TypeAlias = BatchCheckResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """Asks why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def query(self) -> Global___Query:
+        """The exchange. Required."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """As it stood then, by what the ledger knew. Unset: now."""
+
+    @_builtins.property
+    def consistency(self) -> Global___Consistency:
+        """How fresh the answer must be. Unset: minimize_latency. Must be unset with read_time."""
+
+    def __init__(
+        self,
+        *,
+        query: Global___Query | None = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+        consistency: Global___Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "query", b"query", "read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "query", b"query", "read_time", b"read_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    """Why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Rule(_message.Message):
+        """One rule, and whether it holds."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REASON_FIELD_NUMBER: _builtins.int
+        HOLDS_FIELD_NUMBER: _builtins.int
+        RESOURCE_FIELD_NUMBER: _builtins.int
+        MESSAGE_FIELD_NUMBER: _builtins.int
+        REMEDY_FIELD_NUMBER: _builtins.int
+        reason: _error_reason_pb2.ErrorReason.ValueType
+        """What failing it means."""
+        holds: _builtins.bool
+        """Whether it holds."""
+        resource: _builtins.str
+        """The consent revision it was asked of; unset for rules about profile, service and convention."""
+        message: _builtins.str
+        """What failing it means, in the caller's language (accept-language: fr or en)."""
+        remedy: _builtins.str
+        """Who does what next where it does not hold."""
+        def __init__(
+            self,
+            *,
+            reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+            holds: _builtins.bool = ...,
+            resource: _builtins.str = ...,
+            message: _builtins.str = ...,
+            remedy: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["holds", b"holds", "message", b"message", "reason", b"reason", "remedy", b"remedy", "resource", b"resource"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """What the answer has seen. Opaque."""
+    @_builtins.property
+    def verdict(self) -> Global___Verdict:
+        """What would be, or would have been, decided."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainResponse.Rule]:
+        """Every rule on the caller's side, in the order in which it is applied."""
+
+    def __init__(
+        self,
+        *,
+        verdict: Global___Verdict | None = ...,
+        rules: _abc.Iterable[Global___ExplainResponse.Rule] | None = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules", "token", b"token", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class AuthorizeRequest(_message.Message):
@@ -233,12 +547,16 @@ class AuthorizeResponse(_message.Message):
     COUNTERPARTY_SALT_FIELD_NUMBER: _builtins.int
     PERMIT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     permit: _builtins.str
     """JWS of type accord-permit+jws, living at most 5 seconds (docs/formats.md). Only when permitted."""
     counterparty_patient: _builtins.str
     """The patient by the counterparty's pseudonym, for the counterparty alone. Only when permitted."""
     counterparty_salt: _builtins.bytes
     """32 random bytes that open the permit's sub: SHA-256(salt ‖ counterparty_patient). Only when permitted."""
+    token: _builtins.str
+    """What the decision has seen, for at_least_as_fresh. Opaque."""
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """What was decided."""
@@ -255,6 +573,10 @@ class AuthorizeResponse(_message.Message):
     def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The consent revisions that the authorisation rests on, for CheckRequest.resources. Only when permitted."""
 
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When the recipient must have erased what it gets. Unset: its convention's retention applies."""
+
     def __init__(
         self,
         *,
@@ -265,10 +587,12 @@ class AuthorizeResponse(_message.Message):
         counterparty_salt: _builtins.bytes = ...,
         permit_expire_time: _timestamp_pb2.Timestamp | None = ...,
         resources: _abc.Iterable[_builtins.str] | None = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "permit_expire_time", b"permit_expire_time", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "erase_time", b"erase_time", "permit_expire_time", b"permit_expire_time", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterparty_patient", b"counterparty_patient", "counterparty_salt", b"counterparty_salt", "entry", b"entry", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "resources", b"resources", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterparty_patient", b"counterparty_patient", "counterparty_salt", b"counterparty_salt", "entry", b"entry", "erase_time", b"erase_time", "permit", b"permit", "permit_expire_time", b"permit_expire_time", "resources", b"resources", "token", b"token", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

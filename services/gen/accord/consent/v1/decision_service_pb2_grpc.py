@@ -40,6 +40,16 @@ class DecisionServiceStub:
                 request_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckRequest.SerializeToString,
                 response_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.BatchCheck = channel.unary_unary(
+                '/accord.consent.v1.DecisionService/BatchCheck',
+                request_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/accord.consent.v1.DecisionService/Explain',
+                request_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.Authorize = channel.unary_unary(
                 '/accord.consent.v1.DecisionService/Authorize',
                 request_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.AuthorizeRequest.SerializeToString,
@@ -63,6 +73,20 @@ class DecisionServiceServicer:
 
     def Check(self, request, context):
         """Tells whether an exchange would be permitted now. Records nothing and binds nobody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCheck(self, request, context):
+        """Checks up to 100 exchanges at once; answers in the order asked, each with its correlation id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explains the advice: every rule of every consent on the caller's side, now or as it stood at a past time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +120,16 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckRequest.FromString,
                     response_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckResponse.SerializeToString,
+            ),
+            'BatchCheck': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCheck,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainRequest.FromString,
+                    response_serializer=accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainResponse.SerializeToString,
             ),
             'Authorize': grpc.unary_unary_rpc_method_handler(
                     servicer.Authorize,
@@ -141,6 +175,60 @@ class DecisionService:
             '/accord.consent.v1.DecisionService/Check',
             accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckRequest.SerializeToString,
             accord_dot_consent_dot_v1_dot_decision__service__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCheck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.DecisionService/BatchCheck',
+            accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_decision__service__pb2.BatchCheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.consent.v1.DecisionService/Explain',
+            accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainRequest.SerializeToString,
+            accord_dot_consent_dot_v1_dot_decision__service__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class DecisionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DecisionServiceAsyncStub: ...
     Check: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.CheckRequest, _decision_service_pb2.CheckResponse]
     """Tells whether an exchange would be permitted now. Records nothing and binds nobody."""
+    BatchCheck: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.BatchCheckRequest, _decision_service_pb2.BatchCheckResponse]
+    """Checks up to 100 exchanges at once; answers in the order asked, each with its correlation id."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ExplainRequest, _decision_service_pb2.ExplainResponse]
+    """Explains the advice: every rule of every consent on the caller's side, now or as it stood at a past time."""
     Authorize: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.AuthorizeRequest, _decision_service_pb2.AuthorizeResponse]
     """Decides and records. Never answered from a cache: each call decides anew and appends one entry."""
     RecordOutcome: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.RecordOutcomeRequest, _decision_service_pb2.RecordOutcomeResponse]
@@ -49,6 +53,10 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Check: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.CheckRequest, _decision_service_pb2.CheckResponse]  # type: ignore[assignment]
     """Tells whether an exchange would be permitted now. Records nothing and binds nobody."""
+    BatchCheck: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.BatchCheckRequest, _decision_service_pb2.BatchCheckResponse]  # type: ignore[assignment]
+    """Checks up to 100 exchanges at once; answers in the order asked, each with its correlation id."""
+    Explain: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ExplainRequest, _decision_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explains the advice: every rule of every consent on the caller's side, now or as it stood at a past time."""
     Authorize: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.AuthorizeRequest, _decision_service_pb2.AuthorizeResponse]  # type: ignore[assignment]
     """Decides and records. Never answered from a cache: each call decides anew and appends one entry."""
     RecordOutcome: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.RecordOutcomeRequest, _decision_service_pb2.RecordOutcomeResponse]  # type: ignore[assignment]
@@ -66,6 +74,22 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decision_service_pb2.CheckResponse, _abc.Awaitable[_decision_service_pb2.CheckResponse]]:
         """Tells whether an exchange would be permitted now. Records nothing and binds nobody."""
+
+    @_abc_1.abstractmethod
+    def BatchCheck(
+        self,
+        request: _decision_service_pb2.BatchCheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.BatchCheckResponse, _abc.Awaitable[_decision_service_pb2.BatchCheckResponse]]:
+        """Checks up to 100 exchanges at once; answers in the order asked, each with its correlation id."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _decision_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.ExplainResponse, _abc.Awaitable[_decision_service_pb2.ExplainResponse]]:
+        """Explains the advice: every rule of every consent on the caller's side, now or as it stood at a past time."""
 
     @_abc_1.abstractmethod
     def Authorize(

@@ -289,6 +289,66 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Remedy: Give the incident id to the operator.
     Example: {"reason": "INTERNAL", "domain": "accord"}
     """
+    ERROR_REASON_REQUEST_EXPIRED: _ErrorReason.ValueType  # 54
+    """The consent request has expired. gRPC code FAILED_PRECONDITION.
+    Remedy: The service asks again.
+    Example: {"reason": "REQUEST_EXPIRED", "domain": "accord"}
+    """
+    ERROR_REASON_NOT_YET_CONSISTENT: _ErrorReason.ValueType  # 55
+    """The ledger read has not reached this token yet. gRPC code UNAVAILABLE.
+    Remedy: Retry, or ask for a fully consistent answer.
+    Example: {"reason": "NOT_YET_CONSISTENT", "domain": "accord"}
+    """
+    ERROR_REASON_ASSERTION_INVALID: _ErrorReason.ValueType  # 56
+    """The portal's assertion does not verify, or says something else. gRPC code UNAUTHENTICATED.
+    Remedy: Sign exactly what is asked, with the portal's key of TRUST.
+    Example: {"reason": "ASSERTION_INVALID", "domain": "accord"}
+    """
+    ERROR_REASON_PROFILE_SUSPENDED: _ErrorReason.ValueType  # 57
+    """The platform has suspended the profile. gRPC code PERMISSION_DENIED.
+    Remedy: The patient contacts the platform.
+    Example: {"reason": "PROFILE_SUSPENDED", "domain": "accord"}
+    """
+    ERROR_REASON_BASIS_NOT_ALLOWED: _ErrorReason.ValueType  # 58
+    """A referenced service may rest on consent only. gRPC code PERMISSION_DENIED.
+    Remedy: Ask for the patient's consent.
+    Example: {"reason": "BASIS_NOT_ALLOWED", "domain": "accord"}
+    """
+    ERROR_REASON_CONSENT_SUSPENDED: _ErrorReason.ValueType  # 59
+    """The consent is suspended. gRPC code PERMISSION_DENIED.
+    Remedy: Wait until it is resumed or confirmed.
+    Example: {"reason": "CONSENT_SUSPENDED", "domain": "accord"}
+    """
+    ERROR_REASON_CONSENT_ENDED: _ErrorReason.ValueType  # 60
+    """The consent ended with the profile. gRPC code PERMISSION_DENIED.
+    Remedy: Ask the patient again.
+    Example: {"reason": "CONSENT_ENDED", "domain": "accord"}
+    """
+    ERROR_REASON_EXPLICITLY_DENIED: _ErrorReason.ValueType  # 61
+    """The patient has refused this explicitly. gRPC code PERMISSION_DENIED.
+    Remedy: Stop; ask the patient only if they wish.
+    Example: {"reason": "EXPLICITLY_DENIED", "domain": "accord"}
+    """
+    ERROR_REASON_DATA_EXCLUDED: _ErrorReason.ValueType  # 62
+    """The consent excludes this type of document. gRPC code PERMISSION_DENIED.
+    Remedy: Leave this document out.
+    Example: {"reason": "DATA_EXCLUDED", "domain": "accord"}
+    """
+    ERROR_REASON_LABEL_EXCLUDED: _ErrorReason.ValueType  # 63
+    """A document's confidentiality excludes it. gRPC code PERMISSION_DENIED.
+    Remedy: Leave this document out.
+    Example: {"reason": "LABEL_EXCLUDED", "domain": "accord"}
+    """
+    ERROR_REASON_DATA_PERIOD_NOT_GRANTED: _ErrorReason.ValueType  # 64
+    """The consent does not cover data of these dates. gRPC code PERMISSION_DENIED.
+    Remedy: Send only data of the period granted, and give its dates.
+    Example: {"reason": "DATA_PERIOD_NOT_GRANTED", "domain": "accord"}
+    """
+    ERROR_REASON_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 65
+    """The number of exchanges consented to is used up. gRPC code PERMISSION_DENIED.
+    Remedy: Wait for the next period, or ask the patient.
+    Example: {"reason": "QUOTA_EXHAUSTED", "domain": "accord"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed or was refused. Every error carries exactly one google.rpc.ErrorInfo (AIP-193) whose domain is
@@ -561,5 +621,65 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 53
 """An internal error occurred. gRPC code INTERNAL.
 Remedy: Give the incident id to the operator.
 Example: {"reason": "INTERNAL", "domain": "accord"}
+"""
+ERROR_REASON_REQUEST_EXPIRED: ErrorReason.ValueType  # 54
+"""The consent request has expired. gRPC code FAILED_PRECONDITION.
+Remedy: The service asks again.
+Example: {"reason": "REQUEST_EXPIRED", "domain": "accord"}
+"""
+ERROR_REASON_NOT_YET_CONSISTENT: ErrorReason.ValueType  # 55
+"""The ledger read has not reached this token yet. gRPC code UNAVAILABLE.
+Remedy: Retry, or ask for a fully consistent answer.
+Example: {"reason": "NOT_YET_CONSISTENT", "domain": "accord"}
+"""
+ERROR_REASON_ASSERTION_INVALID: ErrorReason.ValueType  # 56
+"""The portal's assertion does not verify, or says something else. gRPC code UNAUTHENTICATED.
+Remedy: Sign exactly what is asked, with the portal's key of TRUST.
+Example: {"reason": "ASSERTION_INVALID", "domain": "accord"}
+"""
+ERROR_REASON_PROFILE_SUSPENDED: ErrorReason.ValueType  # 57
+"""The platform has suspended the profile. gRPC code PERMISSION_DENIED.
+Remedy: The patient contacts the platform.
+Example: {"reason": "PROFILE_SUSPENDED", "domain": "accord"}
+"""
+ERROR_REASON_BASIS_NOT_ALLOWED: ErrorReason.ValueType  # 58
+"""A referenced service may rest on consent only. gRPC code PERMISSION_DENIED.
+Remedy: Ask for the patient's consent.
+Example: {"reason": "BASIS_NOT_ALLOWED", "domain": "accord"}
+"""
+ERROR_REASON_CONSENT_SUSPENDED: ErrorReason.ValueType  # 59
+"""The consent is suspended. gRPC code PERMISSION_DENIED.
+Remedy: Wait until it is resumed or confirmed.
+Example: {"reason": "CONSENT_SUSPENDED", "domain": "accord"}
+"""
+ERROR_REASON_CONSENT_ENDED: ErrorReason.ValueType  # 60
+"""The consent ended with the profile. gRPC code PERMISSION_DENIED.
+Remedy: Ask the patient again.
+Example: {"reason": "CONSENT_ENDED", "domain": "accord"}
+"""
+ERROR_REASON_EXPLICITLY_DENIED: ErrorReason.ValueType  # 61
+"""The patient has refused this explicitly. gRPC code PERMISSION_DENIED.
+Remedy: Stop; ask the patient only if they wish.
+Example: {"reason": "EXPLICITLY_DENIED", "domain": "accord"}
+"""
+ERROR_REASON_DATA_EXCLUDED: ErrorReason.ValueType  # 62
+"""The consent excludes this type of document. gRPC code PERMISSION_DENIED.
+Remedy: Leave this document out.
+Example: {"reason": "DATA_EXCLUDED", "domain": "accord"}
+"""
+ERROR_REASON_LABEL_EXCLUDED: ErrorReason.ValueType  # 63
+"""A document's confidentiality excludes it. gRPC code PERMISSION_DENIED.
+Remedy: Leave this document out.
+Example: {"reason": "LABEL_EXCLUDED", "domain": "accord"}
+"""
+ERROR_REASON_DATA_PERIOD_NOT_GRANTED: ErrorReason.ValueType  # 64
+"""The consent does not cover data of these dates. gRPC code PERMISSION_DENIED.
+Remedy: Send only data of the period granted, and give its dates.
+Example: {"reason": "DATA_PERIOD_NOT_GRANTED", "domain": "accord"}
+"""
+ERROR_REASON_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 65
+"""The number of exchanges consented to is used up. gRPC code PERMISSION_DENIED.
+Remedy: Wait for the next period, or ask the patient.
+Example: {"reason": "QUOTA_EXHAUSTED", "domain": "accord"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Protobuf in, domain values out, and back. Nothing behind this package knows a message."""

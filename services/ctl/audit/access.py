@@ -1,0 +1,117 @@
+"""Who asks the ledger, with what certificate, and whom they believe; and how a command says that something is not so.
+
+Guarantees that every failure of a command ends it with one explanation and its status: 1 where something was found not to
+hold, 2 where that cannot be said.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import grpc
+import typer
+from accord.consent.v1 import audit_service_pb2_grpc as pb_grpc
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.chassis.channel import open_channel
+from services.chassis.config import ConfigError
+from services.chassis.identity import Identity
+from services.chassis.ledger import CONSENT_PATH
+from services.chassis.status import accord_error
+from services.chassis.tls import TlsFiles
+from services.ctl.call import PORTS, explain
+from services.errors import AccordError, Reason
+from services.formats.canonical import FormatError
+from services.formats.trust import Trust, parse_trust
+
+CALL_S = 30.0
+BROKEN, UNKNOWN = 1, 2
+console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+Folder = Annotated[Path, typer.Option(help="A folder with tls/NAME.crt, tls/NAME.key, ca/ca.crt, trust.json.")]
+Role = Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")]
+Target = Annotated[str, typer.Option(help="The ledger, host:port.")]
+TrustFile = Annotated[Path | None, typer.Option("--trust", help="TRUST; default: FOLDER/trust.json.")]
+KnownTrust = Annotated[Path, typer.Option("--trust", help="TRUST, from accord trust export.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+STACK, AUDITOR, LEDGER = Path("var/up"), "auditor", f"127.0.0.1:{PORTS['consent']}"
+STACK_TRUST = STACK / "trust.json"
+
+
+class BrokenError(Exception):
+    """Something does not hold. `kind` names what, `why` says how; `log` and `index` where."""
+
+    def __init__(self, kind: str, why: str, log: str = "", index: int | None = None) -> None:
+        super().__init__(f"{kind}: {place(log, index)}{why}")
+        self.kind, self.why, self.log, self.index = kind, why, log, index
+
+    def json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {"kind": self.kind, "log": self.log, "index": self.index, "why": self.why}
+
+
+def place(log: str, index: int | None) -> str:
+    """Where something is, before what it is."""
+    at = f"{log}, " if log else ""
+    return f"{at}entry {index}: " if index is not None else at
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The ledger that a command asks."""
+
+    folder: Path
+    role: str
+    target: str
+    trust_file: Path | None
+
+    def trust(self) -> Trust:
+        """TRUST. Raises: FormatError, OSError."""
+        return read_trust(self.trust_file or self.folder / "trust.json")
+
+    @asynccontextmanager
+    async def stub(self, trust: Trust) -> AsyncIterator["pb_grpc.AuditServiceAsyncStub"]:
+        """The ledger's AuditService. Raises: ConfigError; whatever a call refuses, as AccordError."""
+        tls = self.folder / "tls"
+        files = TlsFiles(tls / f"{self.role}.crt", tls / f"{self.role}.key", self.folder / "ca" / "ca.crt")
+        async with open_channel(self.target, files, Identity(trust.trust_domain, CONSENT_PATH)) as channel:
+            try:
+                yield pb_grpc.AuditServiceStub(channel)
+            except grpc.aio.AioRpcError as error:
+                raise accord_error(error, Reason.LEDGER_UNAVAILABLE, trusted=True) from error
+
+
+def read_trust(path: Path) -> Trust:
+    """TRUST from a file. Raises: FormatError, OSError."""
+    try:
+        return parse_trust(path.read_bytes())
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+@contextmanager
+def explained(as_json: bool = False) -> Iterator[None]:
+    """Ends the command with an explanation where it cannot go on: status 1 for what does not hold, else 2."""
+    try:
+        yield
+    except BrokenError as error:
+        if as_json:
+            print(json.dumps({"holds": False, "broken": [error.json()]}))
+        errors.print(f"[red]{error}[/]", highlight=False)
+        raise typer.Exit(BROKEN) from None
+    except AccordError as error:
+        explain(error)
+        raise typer.Exit(UNKNOWN) from None
+    except (ConfigError, OSError, ValueError) as error:
+        errors.print(f"[red]{error}[/]", highlight=False)
+        raise typer.Exit(UNKNOWN) from None
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """A bar for long work, on standard error, gone when it is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True)

@@ -1,0 +1,107 @@
+"""`accord audit watch`: a witness of the ledger that any auditor can run, with a memory of its own.
+
+Guarantees that the exit status tells what is known: 0 every log continues what was kept, 1 one does not, 2 it cannot be
+said. Leaves the watch itself to `watching`.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services.chassis.channels import Channels
+from services.chassis.clock import SystemClock
+from services.chassis.config import ConfigError
+from services.chassis.identity import Identity
+from services.chassis.keys import load_ed25519
+from services.chassis.ledger import CONSENT_PATH, LedgerLogs
+from services.chassis.tls import TlsFiles
+from services.chassis.witness import FOLLOW_S, Witness
+from services.ctl.call import PORTS
+from services.ctl.watching import CONTINUES, UNKNOWN, Report, Watch
+from services.ctl.witness_file import WitnessFileError, held
+from services.errors import AccordError
+from services.formats.trust import parse_trust
+from services.tlog.cosignature import Cosigner
+from services.tlog.note import NoteError
+
+errors = Console(stderr=True, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `watch` to the auditor's commands."""
+    app.command()(watch)
+
+
+def watch(
+    state: Annotated[Path, typer.Option(help="Where the highest checkpoints are kept, from one run to the next.")],
+    folder: Annotated[Path, typer.Option(help="A folder with tls/NAME.crt, tls/NAME.key, ca/ca.crt.")] = Path("var/up"),
+    role: Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")] = "auditor",
+    target: Annotated[str, typer.Option(help="The ledger, host:port.")] = f"127.0.0.1:{PORTS['consent']}",
+    trust: Annotated[Path | None, typer.Option(help="TRUST; default: FOLDER/trust.json.")] = None,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = FOLLOW_S,
+    once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line for each look.")] = False,
+    cosign_key: Annotated[Path | None, typer.Option(help="An Ed25519 key (PEM) to cosign checkpoints with.")] = None,
+    cosign_name: Annotated[str | None, typer.Option(help="The cosigner's name, such as witness.example/one.")] = None,
+) -> None:
+    """Follows every log of the ledger; exits 1 when one contradicts what it showed before, 2 when that cannot be said.
+
+    With a key, FILE.cosigned/ holds each log's checkpoint, cosigned. Ctrl-C ends it, with 0.
+
+    Example: accord audit watch --state witness.json --once
+    """
+    try:
+        known, cosigner = parse_trust((trust or folder / "trust.json").read_bytes()), _cosigner(cosign_key, cosign_name)
+        tls = folder / "tls"
+        channels = Channels(TlsFiles(tls / f"{role}.crt", tls / f"{role}.key", folder / "ca" / "ca.crt"))
+        ledger = LedgerLogs(partial(channels.to, target, Identity(known.trust_domain, CONSENT_PATH)))
+        with held(state) as memory:
+            witness, report = Witness(ledger, memory, known), Report(target, memory, as_json)
+            one = Watch(witness, known, memory, cosigner, SystemClock(), report)
+            status = asyncio.run(_run(one, channels, every, once=once))
+    except (AccordError, ConfigError, WitnessFileError, OSError, ValueError) as error:
+        errors.print(f"[red]{error}[/]", highlight=False)
+        status = UNKNOWN
+    raise typer.Exit(status)
+
+
+async def _run(one: Watch, channels: Channels, every_s: float, *, once: bool) -> int:
+    try:
+        return await _until_asked(one.follow(every_s, once=once))
+    finally:
+        await channels.close()
+
+
+async def _until_asked(work: Coroutine[Any, Any, int]) -> int:
+    """What `work` returns; CONTINUES when SIGINT or SIGTERM ends it first."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    working, asks = asyncio.create_task(work), asyncio.create_task(asked.wait())
+    await asyncio.wait({working, asks}, return_when=asyncio.FIRST_COMPLETED)
+    asks.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+        return CONTINUES
+    return working.result()
+
+
+def _cosigner(key: Path | None, name: str | None) -> Cosigner | None:
+    if key is None and name is None:
+        return None
+    if key is None or name is None:
+        raise ConfigError("--cosign-key and --cosign-name go together")
+    private = load_ed25519(key)
+    cosigner = Cosigner(name, private.sign, private.public_key().public_bytes_raw())
+    try:
+        errors.print(f"cosigns as {cosigner.verifier.vkey}", highlight=False)
+    except NoteError as error:
+        raise ConfigError(f"--cosign-name: {error}") from error
+    return cosigner

@@ -1,0 +1,43 @@
+"""What the consent service's settings lead to: its database, its TRUST, and the secrets of its ledger."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from services.chassis.config import ConfigError, load_settings
+from services.chassis.db import Database
+from services.chassis.keys import derive, load_secret
+from services.consent.config import Settings
+from services.consent.domain.identifiers import Identifiers
+from services.consent.integrity import Secrets
+from services.consent.vault import Vault
+from services.formats.canonical import FormatError
+from services.formats.trust import Trust, parse_trust
+
+
+def read_settings(config: Path) -> tuple[Settings, Trust]:
+    """The settings of a consent service, and the TRUST that they name. Raises: ConfigError."""
+    settings = load_settings(Settings, config)
+    try:
+        return settings, parse_trust(settings.trust.read_bytes())
+    except (OSError, FormatError) as error:
+        raise ConfigError(f"trust: {settings.trust}: {error}") from None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The ledger's database, closed at the end."""
+    database = Database(settings.database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """What the master secret opens. Raises: ConfigError."""
+    master = load_secret(settings.keys.master)
+    vault = Vault(partial(derive, master), os.urandom)
+    return Secrets(vault, Identifiers(lambda audience: derive(master, f"identifiers of {audience}")))

@@ -1,0 +1,1 @@
+"""A ledger that is killed while it writes: what it acknowledged is there afterwards."""
