@@ -53,6 +53,7 @@ def configure_logging(service: str, *, level: int = logging.INFO, stream: TextIO
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does is told once it is done, by `migrations`
 
 
 def anonymous_traceback(error: BaseException) -> list[dict[str, object]]:

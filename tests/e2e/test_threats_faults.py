@@ -82,7 +82,7 @@ async def test_threat_20_a_clock_behind_the_ledger_decides_nothing(own_world: Wo
 
 async def _opened(visit: Visit) -> None:
     """Opens a profile as soon as the process answers."""
-    for _ in range(100):
+    for _ in range(600):
         with suppress(AccordError):
             await visit.people.open_profile(new_ins(next(visit.world.numbers)))
             return

@@ -73,6 +73,7 @@ async def test_threat_31_after_a_ledger_is_put_back_whole_no_lease_is_issued_and
         size = (await visit.log()).checkpoint.size
     stack.stop_one("registry")
     stack.start_one("registry")  # which looks at once, not in ten seconds
+    stack.wait_serving("registry")
     await until(lambda: kept_size(folder / "data" / "registry.db", stack.trust) == size)
     assert await lease_refused(own_world) is None
     assert (await audited(own_world))[0] == 0

@@ -39,7 +39,7 @@ async def test_a_bundle_is_delivered_and_its_evidence_verifies_with_trust_alone(
         query = one.ledger.called("Authorize")[0].query
         assert one.received() == [documents]
         assert case.manifest.documents == case.broker_manifest.documents
-        assert list(query.categories) == ["class:10", "class:11"]
+        assert list(query.categories) == ["type:11502-2", "type:60591-5", "type:75492-9"]
         assert [status.document_class for status in answer.receipt.documents] == ["10", "11", "10"]
         assert (answer.receipt.authorization_index, answer.receipt.outcome_index) == (0, 1)
         assert one.ledger.outcomes[0].bytes_sent == sum(map(len, documents))
