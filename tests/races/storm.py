@@ -22,7 +22,7 @@ from tests.support.ledgers import DAY_MS, EVERYTHING, NOTICE, RECIPIENT, SENDER,
 PATIENTS = 3
 TASKS = 36
 """Of all replicas together."""
-CALLS = 15
+CALLS = 8
 """Of each task."""
 SERVICES = (SENDER, RECIPIENT)
 _SCOPES = (EVERYTHING, EVERYTHING, Scope(frozenset({"class:10"}), frozenset(Direction), frozenset({Purpose.CARE})))
@@ -68,9 +68,12 @@ class Storm:
 
     async def _play(self, bench: Bench, number: int) -> None:
         own = range(number, TASKS, len(self.arena.benches))
-        await asyncio.gather(*(self._task(bench, random.Random(f"{self.seed} {task}")) for task in own))
+        await asyncio.gather(*(self._task(bench, task) for task in own))
 
-    async def _task(self, bench: Bench, drawn: random.Random) -> None:
+    async def _task(self, bench: Bench, number: int) -> None:
+        drawn = random.Random(f"{self.seed} {number}")
+        for draw in _ALWAYS if number == 0 else ():
+            await draw(self, bench, drawn, self.addresses[0], SENDER)
         for _ in range(CALLS):
             if drawn.random() < 0.25:
                 self.arena.hand.move(drawn.randrange(200))
@@ -182,7 +185,12 @@ def _query(drawn: random.Random, address: c.Address, service: str) -> c.Query:
     return query(address, service=service, counterparty=other, purpose=purpose, categories=frozenset(categories))
 
 
+_suspend = _moving_profile(ProfileStatus.SUSPENDED, c.PLATFORM)
+_resume = _moving_profile(ProfileStatus.ACTIVE, c.PLATFORM, ProfileStatus.SUSPENDED)
 _close = _moving_profile(ProfileStatus.CLOSED, c.HOLDER)
+_reopen = _moving_profile(ProfileStatus.ACTIVE, c.HOLDER, ProfileStatus.CLOSED)
+_ALWAYS = (_suspend, _resume, _close, _reopen)
+"""What is too rare to be left to chance."""
 _DRAWN: tuple[tuple[Draw, float], ...] = (
     (Storm._authorize, 66),
     (Storm._check, 5),
@@ -192,10 +200,10 @@ _DRAWN: tuple[tuple[Draw, float], ...] = (
     (_moving(ConsentState.REVOKED), 3),
     (_moving(ConsentState.SUSPENDED), 2),
     (_moving(ConsentState.ACTIVE), 4),
-    (_moving_profile(ProfileStatus.SUSPENDED, c.PLATFORM), 0.3),
-    (_moving_profile(ProfileStatus.ACTIVE, c.PLATFORM, ProfileStatus.SUSPENDED), 2),
+    (_suspend, 0.3),
+    (_resume, 2),
     (_close, 0.25),
-    (_moving_profile(ProfileStatus.ACTIVE, c.HOLDER, ProfileStatus.CLOSED), 2),
+    (_reopen, 2),
     (Storm._sweep_consents, 1),
     (Storm._sweep_exchanges, 1),
 )

@@ -25,7 +25,7 @@ from services.consent.servicer.requests import ConsentRequestServicer
 from services.ctl.portal import PortalHand
 from services.formats.trust import DatedKey, KeyRole, Trust
 from tests.support.evidence import DOMAIN, signer
-from tests.support.ledgers import DAY_MS, NOTICE, SENDER, Bench, ins
+from tests.support.ledgers import DAY_MS, NOTICE, RECIPIENT, SENDER, Bench, ins
 
 PORTAL_KEY = signer("portal")
 TRUST = Trust(DOMAIN, (), (DatedKey(KeyRole.PORTAL, PORTAL_KEY.verify_key, 0),))
@@ -207,6 +207,20 @@ class Portal:
         )
         return await self.platform.ErasePatient(request, CONTEXT)
 
+    async def both(self, profile: str, **fields: Any) -> list[consent_pb2.Consent]:
+        """Consents to sender and recipient, paired if they were not; any field may be changed."""
+        granted = []
+        for service in (SENDER, RECIPIENT):
+            await self.pair(profile, service)
+            granted.append(await self.grant(profile, self.consent(service=service, **fields)))
+        return granted
+
+    def standing(self, consent: consent_pb2.Consent) -> tuple[str, str, int]:
+        """(state, cause, revision) of a consent in the ledger's own rows."""
+        found = self.bench.find_consent(*self.names.consent(consent.name))
+        assert found is not None
+        return found.state.value, found.cause, found.revision
+
     def address(self, profile: str) -> c.Address:
         """Where the ledger keeps a profile."""
         return self.names.profile(profile)
@@ -215,6 +229,31 @@ class Portal:
 def representative(person: str) -> consent_pb2.Actor:
     """A person who acts for a minor."""
     return consent_pb2.Actor(role=consent_pb2.ACTOR_ROLE_REPRESENTATIVE, authentication="franceconnect", person=person)
+
+
+def amended(consent: consent_pb2.Consent, **changes: Any) -> consent_pb2.Consent:
+    """What an amendment says: the consent as it was read, but for these fields."""
+    fields: dict[str, Any] = {
+        "name": consent.name,
+        "scope": consent.scope,
+        "end_time": consent.end_time,
+        "notice_sha256": consent.notice_sha256,
+        "actor": HOLDER,
+    }
+    return consent_pb2.Consent(**(fields | changes))
+
+
+def with_effect(limits: consent_pb2.Limits) -> consent_pb2.Limits:
+    """The limits as they are answered: their effect said."""
+    told = consent_pb2.Limits()
+    told.CopyFrom(limits)
+    told.effect = told.effect or consent_pb2.EFFECT_PERMIT
+    return told
+
+
+def by(person: str) -> consent_pb2.Actor:
+    """The holder, whom the portal names."""
+    return consent_pb2.Actor(role=HOLDER.role, authentication="eidas2", person=person)
 
 
 def identity(number: int) -> pb.PatientIdentity:
