@@ -93,7 +93,7 @@ class PlatformServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApplyRetention(self, request, context):
-        """Destroys the keys of one past year of all patients, shard by shard: what they sealed can be opened no more.
+        """Destroys the keys of one past year's traces of access, of all patients: what they sealed can be opened no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class PlatformServiceStub:
     ErasePatient: _grpc.UnaryUnaryMultiCallable[_platform_service_pb2.ErasePatientRequest, _platform_service_pb2.ErasePatientResponse]
     """Destroys what is kept of a patient whose profile is closed. Cannot be undone. A repeat is a no-op."""
     ApplyRetention: _grpc.UnaryUnaryMultiCallable[_platform_service_pb2.ApplyRetentionRequest, _platform_service_pb2.ApplyRetentionResponse]
-    """Destroys the keys of one past year of all patients, shard by shard: what they sealed can be opened no more."""
+    """Destroys the keys of one past year's traces of access, of all patients: what they sealed can be opened no more."""
     ListAssertions: _grpc.UnaryUnaryMultiCallable[_platform_service_pb2.ListAssertionsRequest, _platform_service_pb2.ListAssertionsResponse]
     """Lists the portal's assertions by person or by key."""
     RevokeAssertions: _grpc.UnaryUnaryMultiCallable[_platform_service_pb2.RevokeAssertionsRequest, _platform_service_pb2.RevokeAssertionsResponse]
@@ -58,7 +58,7 @@ class PlatformServiceAsyncStub(PlatformServiceStub):
     ErasePatient: _aio.UnaryUnaryMultiCallable[_platform_service_pb2.ErasePatientRequest, _platform_service_pb2.ErasePatientResponse]  # type: ignore[assignment]
     """Destroys what is kept of a patient whose profile is closed. Cannot be undone. A repeat is a no-op."""
     ApplyRetention: _aio.UnaryUnaryMultiCallable[_platform_service_pb2.ApplyRetentionRequest, _platform_service_pb2.ApplyRetentionResponse]  # type: ignore[assignment]
-    """Destroys the keys of one past year of all patients, shard by shard: what they sealed can be opened no more."""
+    """Destroys the keys of one past year's traces of access, of all patients: what they sealed can be opened no more."""
     ListAssertions: _aio.UnaryUnaryMultiCallable[_platform_service_pb2.ListAssertionsRequest, _platform_service_pb2.ListAssertionsResponse]  # type: ignore[assignment]
     """Lists the portal's assertions by person or by key."""
     RevokeAssertions: _aio.UnaryUnaryMultiCallable[_platform_service_pb2.RevokeAssertionsRequest, _platform_service_pb2.RevokeAssertionsResponse]  # type: ignore[assignment]
@@ -97,7 +97,7 @@ class PlatformServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _platform_service_pb2.ApplyRetentionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_platform_service_pb2.ApplyRetentionResponse, _abc.Awaitable[_platform_service_pb2.ApplyRetentionResponse]]:
-        """Destroys the keys of one past year of all patients, shard by shard: what they sealed can be opened no more."""
+        """Destroys the keys of one past year's traces of access, of all patients: what they sealed can be opened no more."""
 
     @_abc_1.abstractmethod
     def ListAssertions(
