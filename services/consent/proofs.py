@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from services.chassis.db import Database
 from services.consent import tables
@@ -23,9 +23,17 @@ _OWNER = (
     OPENING.c.use == DATA_KEY.c.use,
 )
 _SAME_PLACE = (OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx)
+# The range is said of both sides: without statistics PostgreSQL would look at every opening of the shard for each entry.
+_IN_RANGE = (OPENING.c.idx >= bindparam("first"), OPENING.c.idx < bindparam("end"))
 _OPENED = (
     select(ENTRY.c.idx.label("place"), ENTRY.c.data, OPENING, DATA_KEY.c.wrapped)
-    .select_from(ENTRY.outerjoin(OPENING, and_(*_SAME_PLACE)).outerjoin(DATA_KEY, and_(*_OWNER)))
+    .select_from(ENTRY.outerjoin(OPENING, and_(*_SAME_PLACE, *_IN_RANGE)).outerjoin(DATA_KEY, and_(*_OWNER)))
+    .where(
+        ENTRY.c.shard == bindparam("shard"),
+        ENTRY.c.epoch == bindparam("epoch"),
+        ENTRY.c.idx >= bindparam("first"),
+        ENTRY.c.idx < bindparam("end"),
+    )
     .order_by(ENTRY.c.idx)
 )
 Sealed = tuple[bytes, bytes]
@@ -141,10 +149,9 @@ class Proofs:
     def opened(self, origin: str, first: int, end: int) -> list[Opened]:
         """Entries from index `first` until before `end`, opened where they still can be, in log order."""
         shard, epoch = self.log(origin)
-        where = (ENTRY.c.shard == shard, ENTRY.c.epoch == epoch, ENTRY.c.idx >= first, ENTRY.c.idx < end)
-        keys: dict[bytes, bytes] = {}
+        place, keys = {"shard": shard, "epoch": epoch, "first": first, "end": end}, dict[bytes, bytes]()
         with self._database.read() as connection:
-            rows = connection.execute(_OPENED.where(*where)).all()
+            rows = connection.execute(_OPENED, place).all()
         return [self._unseal(origin, row, keys) for row in rows]
 
     def _unseal(self, origin: str, row: Any, keys: dict[bytes, bytes]) -> Opened:
