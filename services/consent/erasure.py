@@ -9,7 +9,7 @@ years (EHDS article 9), unless the legal basis overrides that. Leaves to the dat
 from typing import Any
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus, profile_moves
+from services.consent.domain.lifecycle import profile_after
 from services.consent.locked import IDENTITY_YEAR, Locked, draft
 from services.consent.profiles import PROFILE
 from services.consent.store import consents, erasure, patients
@@ -33,7 +33,7 @@ class ErasureHandlers:
         if profile is None:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         effective_ms = locked.now_ms + self._delay_ms
-        if not profile_moves(profile.status, ProfileStatus.ERASED):
+        if profile_after(profile.status, EntryType.PATIENT_ERASED) is profile.status:
             return effective_ms, 0
         if consents.standing_of(locked.connection, item.address):
             raise AccordError(Reason.STATE_CONFLICT, "a consent still stands")

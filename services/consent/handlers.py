@@ -10,6 +10,7 @@ from services.consent.domain.identifiers import Identifiers
 from services.consent.erasure import ErasureHandlers
 from services.consent.exchanges import ExchangeHandlers
 from services.consent.locked import Locked, draft
+from services.consent.moves import ProfileMoves
 from services.consent.profiles import ProfileHandlers
 from services.consent.requests import RequestHandlers
 from services.consent.retractions import RetractionHandlers
@@ -27,6 +28,7 @@ class Handlers:
     """Those who work under the lock."""
 
     profiles: ProfileHandlers
+    moves: ProfileMoves
     consents: ConsentHandlers
     requests: RequestHandlers
     exchanges: ExchangeHandlers
@@ -38,7 +40,7 @@ class Handlers:
         """The handler of each command; one that raises an AccordError has written nothing for its item."""
         return {
             c.OpenProfile: _each(self.profiles.open_profile),
-            c.MoveProfile: _each(self.profiles.move),
+            c.MoveProfile: _each(self.moves.move),
             c.ClaimAlias: _each(self.profiles.claim_alias),
             c.AddIdentity: _each(self.profiles.add_identity),
             c.Represent: _each(self.profiles.represent),
@@ -74,7 +76,8 @@ def build_handlers(
     """The handlers, wired; `random_bits(n)` makes local ids and codes."""
     revisions = Revisions(vault, identifiers)
     return Handlers(
-        ProfileHandlers(vault, revisions, random_bits),
+        ProfileHandlers(vault, random_bits),
+        ProfileMoves(vault, revisions),
         ConsentHandlers(vault, revisions, random_bits),
         RequestHandlers(shards, random_bits),
         ExchangeHandlers(vault, identifiers),

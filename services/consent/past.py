@@ -16,7 +16,7 @@ from services.consent.domain import commands as c
 from services.consent.domain.decision import ConsentFact, Facts, Party, Standing
 from services.consent.domain.explain import Explanation, explain
 from services.consent.domain.identifiers import Identifiers
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import PROFILE_MOVES, ConsentState, ProfileStatus, profile_after
 from services.consent.horizon import Horizon
 from services.consent.ledger import Ledger
 from services.consent.locked import IDENTITY_YEAR
@@ -30,15 +30,7 @@ from services.formats.entry import EntryType
 from services.formats.lease import parse_record
 from services.formats.rights import Direction
 
-_STATUS = {
-    EntryType.PROFILE_INFORMED: ProfileStatus.INFORMED,
-    EntryType.PROFILE_ACTIVATED: ProfileStatus.ACTIVE,
-    EntryType.PROFILE_SUSPENDED: ProfileStatus.SUSPENDED,
-    EntryType.PROFILE_RESUMED: ProfileStatus.ACTIVE,
-    EntryType.PROFILE_CLOSED: ProfileStatus.CLOSED,
-    EntryType.PROFILE_REOPENED: ProfileStatus.ACTIVE,
-}
-_OF_PROFILE = frozenset({*_STATUS, EntryType.PROFILE_OPENED})
+_OF_PROFILE = PROFILE_MOVES - {EntryType.PATIENT_ERASED}
 _OF_PAIRING = frozenset({EntryType.PAIRING_CREATED})
 
 
@@ -102,9 +94,7 @@ class Past:
         key = self._vault.unwrap(wrapped, address.shard, address.patient, IDENTITY_YEAR)
         status: ProfileStatus | None = None
         for type_ in history.happenings(connection, address, subject_of(key, PROFILE), _OF_PROFILE, read_ms):
-            # Whoever was informed first has a profile that opened by itself; anybody else's opens to be used.
-            opened = ProfileStatus.OPENED if status is ProfileStatus.INFORMED else ProfileStatus.ACTIVE
-            status = _STATUS.get(type_, opened)
+            status = profile_after(status, type_)
         return status
 
     def _consents(

@@ -1,7 +1,6 @@
 """Profiles, identities, representatives and pairings under the shard's lock: gather → decide → append.
 
-Each handler refuses before it has written anything for its item. What a profile's move does to its consents, it does in the
-same transaction: closing ends them all, the platform's suspension pauses them, and its end resumes those that it paused.
+Each handler refuses before it has written anything for its item. Leaves a profile's moves to `moves`.
 """
 
 from collections.abc import Callable
@@ -11,10 +10,9 @@ from sqlalchemy import Connection
 
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import LOCAL_BITS
-from services.consent.domain.lifecycle import FINAL, ConsentState, ProfileStatus, profile_moves
+from services.consent.domain.lifecycle import ProfileStatus, profile_after
 from services.consent.locked import IDENTITY_YEAR, Locked, draft
-from services.consent.revisions import Revisions
-from services.consent.store import consents, patients
+from services.consent.store import patients
 from services.consent.vault import Vault, subject_of
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType
@@ -24,19 +22,13 @@ PROFILE = "profile"
 """The audience that stands for the patient alone in the log."""
 OPT_OUT_MS = 42 * 86_400_000
 """Six weeks between information and opening (R1111-28)."""
-_TYPES = {
-    ProfileStatus.ACTIVE: EntryType.PROFILE_ACTIVATED,
-    ProfileStatus.SUSPENDED: EntryType.PROFILE_SUSPENDED,
-    ProfileStatus.CLOSED: EntryType.PROFILE_CLOSED,
-}
-_BACK = {ProfileStatus.SUSPENDED: EntryType.PROFILE_RESUMED, ProfileStatus.CLOSED: EntryType.PROFILE_REOPENED}
 
 
 class ProfileHandlers:
-    """What the portal and the platform ask for; `random_bits(n)` makes local ids."""
+    """What the portal asks for; `random_bits(n)` makes local ids."""
 
-    def __init__(self, vault: Vault, revisions: Revisions, random_bits: Callable[[int], int]) -> None:
-        self._vault, self._revisions, self._random_bits = vault, revisions, random_bits
+    def __init__(self, vault: Vault, random_bits: Callable[[int], int]) -> None:
+        self._vault, self._random_bits = vault, random_bits
 
     def open_profile(self, locked: Locked, item: c.OpenProfile) -> c.Profile | c.Address:
         """Opens a profile, or finds it; an address alone when the identity is an alias that leads to another shard."""
@@ -48,44 +40,13 @@ class ProfileHandlers:
         if alias is not None:
             return alias
         address = c.Address(locked.shard, self._random_bits(LOCAL_BITS))
-        status = ProfileStatus.INFORMED if item.opt_out else ProfileStatus.ACTIVE
+        type_ = EntryType.PROFILE_INFORMED if item.opt_out else EntryType.PROFILE_OPENED
         opens_ms = locked.now_ms + OPT_OUT_MS if item.opt_out else None
-        profile = c.Profile(address, status, opens_ms, item.majority_ms)
+        profile = c.Profile(address, profile_after(None, type_), opens_ms, item.majority_ms)
         sealed = self._vault.seal_ins(locked.key(address.patient, IDENTITY_YEAR), item.ins)
         patients.add_patient(locked.connection, profile, ins_hash, sealed)
-        type_ = EntryType.PROFILE_INFORMED if item.opt_out else EntryType.PROFILE_OPENED
         append_profile_entry(locked, address, type_, c.Actor("portal", ""))
         return profile
-
-    def move(self, locked: Locked, item: c.MoveProfile) -> c.Profile:
-        """Moves a profile, and its consents with it; a repeat changes nothing."""
-        profile = require_profile(locked, item.address)
-        check_actor(locked.connection, self._vault, profile, item.actor, locked.now_ms)
-        if not profile_moves(profile.status, item.to):
-            return profile
-        if item.only_from and profile.status not in item.only_from:
-            raise AccordError(Reason.STATE_CONFLICT, f"what is {profile.status.value} is moved in another way")
-        type_ = _BACK.get(profile.status, _TYPES[item.to]) if item.to is ProfileStatus.ACTIVE else _TYPES[item.to]
-        append_profile_entry(locked, item.address, type_, item.actor, item.why)
-        patients.set_status(locked.connection, item.address, item.to)
-        self._move_consents(locked, profile, item)
-        return c.Profile(item.address, item.to, None, profile.majority_ms)
-
-    def _move_consents(self, locked: Locked, profile: c.Profile, item: c.MoveProfile) -> None:
-        for known in consents.standing_of(locked.connection, item.address):
-            # What the clock has ended or paused already, no move of the profile ends, pauses or resumes.
-            consent = self._revisions.settle(locked, known)
-            if consent.state in FINAL:
-                continue
-            if item.to is ProfileStatus.CLOSED:
-                self._revisions.move(locked, consent, ConsentState.ENDED, item.actor)
-            elif item.to is ProfileStatus.SUSPENDED and consent.state is ConsentState.ACTIVE:
-                self._revisions.move(
-                    locked, consent, ConsentState.SUSPENDED, item.actor, cause=c.PLATFORM, why=item.why
-                )
-            elif (profile.status, consent.cause) == (ProfileStatus.SUSPENDED, c.PLATFORM):
-                resumed = self._revisions.move(locked, consent, ConsentState.ACTIVE, item.actor, why=item.why)
-                self._revisions.settle(locked, resumed)
 
     def claim_alias(self, locked: Locked, item: c.ClaimAlias) -> c.Address:
         """Claims an identity for a patient, in the identity's own shard. Raises: STATE_CONFLICT where it is another's."""

@@ -5,7 +5,7 @@ Decisions do not wait for it: they read the same dates.
 """
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
+from services.consent.domain.lifecycle import ProfileStatus, profile_after
 from services.consent.locked import Locked
 from services.consent.profiles import append_profile_entry
 from services.consent.revisions import CLOCK, Revisions
@@ -46,6 +46,7 @@ def _open(locked: Locked) -> int:
     opening = patients.find_opening(locked.connection, locked.shard, locked.now_ms, SWEEP)
     for patient in opening:
         address = c.Address(locked.shard, patient)
-        patients.set_status(locked.connection, address, ProfileStatus.OPENED)
+        opened = profile_after(ProfileStatus.INFORMED, EntryType.PROFILE_OPENED)
+        patients.set_status(locked.connection, address, opened)
         append_profile_entry(locked, address, EntryType.PROFILE_OPENED, CLOCK)
     return len(opening)

@@ -12,7 +12,6 @@ from services.chassis.db import Database
 from services.chassis.migrations import SchemaError, migrate, version_of
 from services.consent import integrity
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.consent.migrations import FOLDER
 from services.formats.entry import EntryType
 from tests.support.eventful import trust_of
@@ -156,7 +155,7 @@ async def test_the_ledger_goes_on(database: Database, database_url: str) -> None
         for row in stand:
             withdrawn = await bench.ledger.do(revoking(row["shard"], row["id"]))
             assert withdrawn.revision == 2
-        await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+        await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
     _, covers = await bench.ledger.do(c.Erase(address, "art17", False))
     assert covers > 0
     assert bench.entries(address.shard)[-1].type is EntryType.PATIENT_ERASED

@@ -67,6 +67,6 @@ def retract(people: Mapping[int, Person], kid: str, now_ms: int) -> tuple[dict[i
 
 def erase(person: Person) -> tuple[tuple[Line, ...], Any]:
     """The tombstone, or why not: only what is closed, with every consent ended, can go."""
-    if person.status != "CLOSED" or person.standing():
+    if person.status not in ("CLOSED", "BARRED") or person.standing():
         return (), Reason.STATE_CONFLICT
     return (Line("patient.erased", "platform"),), None

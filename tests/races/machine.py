@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Effect, Limits, Quota
 from services.ctl.logbook import Promise
 from services.errors import AccordError, Reason
@@ -249,15 +249,20 @@ class LedgerMachine(RuleBasedStateMachine):
     @drawn(
         4,
         person=PEOPLE,
-        to=st.sampled_from([ProfileStatus.ACTIVE, ProfileStatus.ACTIVE, ProfileStatus.SUSPENDED, ProfileStatus.CLOSED]),
-        actor=st.sampled_from([c.Actor(c.HOLDER, "eidas2"), c.Actor(c.PLATFORM, "")]),
-        only_from=st.sampled_from(
-            [frozenset[ProfileStatus](), frozenset({ProfileStatus.CLOSED}), frozenset({ProfileStatus.SUSPENDED})]
+        move=st.sampled_from(
+            [
+                EntryType.PROFILE_ACTIVATED,
+                EntryType.PROFILE_SUSPENDED,
+                EntryType.PROFILE_RESUMED,
+                EntryType.PROFILE_CLOSED,
+                EntryType.PROFILE_REOPENED,
+            ]
         ),
+        actor=st.sampled_from([c.Actor(c.HOLDER, "eidas2"), c.Actor(c.PLATFORM, "")]),
     )
-    def move_profile(self, person: int, to: ProfileStatus, actor: c.Actor, only_from: frozenset[ProfileStatus]) -> None:
+    def move_profile(self, person: int, move: EntryType, actor: c.Actor) -> None:
         if self.addresses[person].patient not in self.erased:
-            self.do(c.MoveProfile(self.addresses[person], to, actor, only_from=only_from))
+            self.do(c.MoveProfile(self.addresses[person], move, actor))
 
     @drawn(
         14,

@@ -232,47 +232,45 @@ def _confirmed(right: Right, role: str, now_ms: int) -> Right:
 
 
 _PROFILE_MOVES = {
-    ("INFORMED", "ACTIVE"): "profile.activated",
-    ("OPENED", "ACTIVE"): "profile.activated",
-    ("SUSPENDED", "ACTIVE"): "profile.resumed",
-    ("CLOSED", "ACTIVE"): "profile.reopened",
-    ("ACTIVE", "SUSPENDED"): "profile.suspended",
-    ("INFORMED", "CLOSED"): "profile.closed",
-    ("OPENED", "CLOSED"): "profile.closed",
-    ("ACTIVE", "CLOSED"): "profile.closed",
-    ("SUSPENDED", "CLOSED"): "profile.closed",
+    "profile.activated": {"INFORMED": "ACTIVE", "OPENED": "ACTIVE", "ACTIVE": "ACTIVE"},
+    "profile.suspended": {"ACTIVE": "SUSPENDED", "CLOSED": "BARRED"},
+    "profile.resumed": {"SUSPENDED": "ACTIVE", "BARRED": "CLOSED", "ACTIVE": "ACTIVE", "CLOSED": "CLOSED"},
+    "profile.closed": {"INFORMED": "CLOSED", "OPENED": "CLOSED", "ACTIVE": "CLOSED", "SUSPENDED": "BARRED"},
+    "profile.reopened": {"CLOSED": "ACTIVE", "BARRED": "SUSPENDED", "ACTIVE": "ACTIVE", "SUSPENDED": "SUSPENDED"},
 }
+for _repeated, _statuses in (("profile.suspended", ("SUSPENDED", "BARRED")), ("profile.closed", ("CLOSED", "BARRED"))):
+    _PROFILE_MOVES[_repeated].update({status: status for status in _statuses})
 
 
 def move_profile(person: Person, item: c.MoveProfile, now_ms: int) -> Turn:
     """Closing ends all consents; the platform's suspension pauses them, and its end resumes those that it paused."""
-    to, was, role = item.to.value, person.status, item.actor.role
+    move, was, role = item.move.value, person.status, item.actor.role
     if refusal := _stranger(person, item.actor, now_ms):
         return Turn(person, (), refusal)
+    to = _PROFILE_MOVES[move].get(was)
+    if to is None:
+        return Turn(person, (), Reason.STATE_CONFLICT)
     if was == to:
         return Turn(person, (), to)
-    type_ = _PROFILE_MOVES.get((was, to))
-    if type_ is None or (item.only_from and was not in {status.value for status in item.only_from}):
-        return Turn(person, (), Reason.STATE_CONFLICT)
-    person, lines = replace(person, status=to, opens_ms=None), [Line(type_, role)]
+    person, lines = replace(person, status=to, opens_ms=None), [Line(move, role)]
     for right in person.standing():
         person, settled = settle(person, right, now_ms)
         lines += settled
-        for moved in _with_profile(person.rights[right.local], was, to):
+        for moved in _with_profile(person.rights[right.local], move):
             person, line = revise(person, moved, f"consent.{_MOVED[moved.state]}", role)
             person, settled = settle(person, person.rights[moved.local], now_ms)
             lines += [line, *settled]
     return Turn(person, tuple(lines), to)
 
 
-def _with_profile(right: Right, was: str, to: str) -> Iterator[Right]:
+def _with_profile(right: Right, move: str) -> Iterator[Right]:
     if right.state not in STANDING:
         return
-    if to == "CLOSED":
+    if move == "profile.closed":
         yield replace(right, state="ENDED", cause="")
-    elif to == "SUSPENDED" and right.state == "ACTIVE":
+    elif move == "profile.suspended" and right.state == "ACTIVE":
         yield replace(right, state="SUSPENDED", cause="platform")
-    elif was == "SUSPENDED" and right.cause == "platform":
+    elif move == "profile.resumed" and right.cause == "platform":
         yield replace(right, state="ACTIVE", cause="")
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Effect, Limits, Quota
+from services.formats.entry import EntryType
 from services.formats.rights import Direction, Purpose, Scope
 from tests.races.arena import Arena
 from tests.races.calls import Recorder
@@ -169,10 +170,10 @@ def _moving(to: ConsentState) -> Draw:
     return move
 
 
-def _moving_profile(to: ProfileStatus, role: str, *only_from: ProfileStatus) -> Draw:
+def _moving_profile(kind: EntryType, role: str) -> Draw:
     async def move(storm: Storm, bench: Bench, _: random.Random, address: c.Address, __: str) -> None:
         mark = f"call {next(bench.ids)}"
-        item = c.MoveProfile(address, to, c.Actor(role, mark), only_from=frozenset(only_from))
+        item = c.MoveProfile(address, kind, c.Actor(role, mark))
         await storm._do(bench, item, address.patient, mark)
 
     return move
@@ -185,10 +186,10 @@ def _query(drawn: random.Random, address: c.Address, service: str) -> c.Query:
     return query(address, service=service, counterparty=other, purpose=purpose, categories=frozenset(categories))
 
 
-_suspend = _moving_profile(ProfileStatus.SUSPENDED, c.PLATFORM)
-_resume = _moving_profile(ProfileStatus.ACTIVE, c.PLATFORM, ProfileStatus.SUSPENDED)
-_close = _moving_profile(ProfileStatus.CLOSED, c.HOLDER)
-_reopen = _moving_profile(ProfileStatus.ACTIVE, c.HOLDER, ProfileStatus.CLOSED)
+_suspend = _moving_profile(EntryType.PROFILE_SUSPENDED, c.PLATFORM)
+_resume = _moving_profile(EntryType.PROFILE_RESUMED, c.PLATFORM)
+_close = _moving_profile(EntryType.PROFILE_CLOSED, c.HOLDER)
+_reopen = _moving_profile(EntryType.PROFILE_REOPENED, c.HOLDER)
 _ALWAYS = (_suspend, _resume, _close, _reopen)
 """What is too rare to be left to chance."""
 _DRAWN: tuple[tuple[Draw, float], ...] = (

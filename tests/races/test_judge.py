@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Limits, Quota
 from services.errors import Reason
 from services.formats.entry import EntryType
@@ -68,7 +68,9 @@ class Story:
         self.arena.hand.move(LIFE_MS)
         await self.do(c.SweepConsents(0))  # 15, one
         await self.do(c.SweepConsents(0))  # 16, none
-        await self.do(c.MoveProfile(self.address, ProfileStatus.CLOSED, c.Actor(c.HOLDER, "closed")), "closed")  # 17
+        await self.do(
+            c.MoveProfile(self.address, EntryType.PROFILE_CLOSED, c.Actor(c.HOLDER, "closed")), "closed"
+        )  # 17
 
 
 @pytest.fixture(scope="module")

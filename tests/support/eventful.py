@@ -5,13 +5,13 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Limits, Quota
 from services.consent.indexing import Indexer
 from services.errors import Reason
 from services.formats import jws
 from services.formats.assertion import ASSERTION
-from services.formats.entry import OutcomeResult
+from services.formats.entry import EntryType, OutcomeResult
 from services.formats.jwk import LocalSigner
 from services.formats.trust import Trust
 from services.tlog.note import Verifier
@@ -58,7 +58,7 @@ async def everything(bench: Bench) -> None:
 
 async def _consents(bench: Bench) -> c.Address:
     address = await bench.open_profile(c.OpenProfile(ins(1), opt_out=True))
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.ACTIVE, HOLDER))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_ACTIVATED, HOLDER))
     await bench.ledger.add_identity(c.AddIdentity(ins(101), address))
     for service in (SENDER, RECIPIENT):
         await bench.ledger.do(c.Pair(address, service))
@@ -115,7 +115,7 @@ async def _minor(bench: Bench) -> None:
         address, SENDER, EVERYTHING, None, bench.clock.now_ms + DAY_MS, NOTICE, mother, "request-of-mother", "d"
     )
     await bench.ledger.do(replace(granting, assertion=asserted(bench, '{"b":1}')))
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.SUSPENDED, PLATFORM, "fraud"))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_SUSPENDED, PLATFORM, "fraud"))
 
 
 async def _requests(bench: Bench, address: c.Address) -> None:
@@ -130,9 +130,16 @@ async def _requests(bench: Bench, address: c.Address) -> None:
     await bench.ledger.grant(granting, asked[0].shard, asked[0].request)
     await bench.ledger.do(c.DecideRequest(asked[1].shard, asked[1].request, address, False, HOLDER))
     moved = await bench.open_profile(c.OpenProfile(ins(3)))
-    to = ProfileStatus
-    for status, actor in ((to.SUSPENDED, PLATFORM), (to.ACTIVE, PLATFORM), (to.CLOSED, HOLDER), (to.ACTIVE, HOLDER)):
-        await bench.ledger.do(c.MoveProfile(moved, status, actor, "why"))
+    for move, actor in (
+        (EntryType.PROFILE_SUSPENDED, PLATFORM),
+        (EntryType.PROFILE_RESUMED, PLATFORM),
+        (EntryType.PROFILE_CLOSED, HOLDER),
+        (EntryType.PROFILE_REOPENED, HOLDER),
+    ):
+        await bench.ledger.do(c.MoveProfile(moved, move, actor, "why"))
+    barred = await bench.open_profile(c.OpenProfile(ins(9)))
+    for move, actor in ((EntryType.PROFILE_SUSPENDED, PLATFORM), (EntryType.PROFILE_CLOSED, HOLDER)):
+        await bench.ledger.do(c.MoveProfile(barred, move, actor, "why"))
     await bench.open_profile(c.OpenProfile(ins(7), opt_out=True))
 
 
@@ -148,7 +155,7 @@ async def _endings(bench: Bench) -> None:
     bench.view.set([record(SENDER), record(RECIPIENT)])
     while await bench.ledger.sweep(0):
         pass
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
     await bench.ledger.do(c.Erase(address, "art17", False))
     bench.clock.now_ms += 4 * 365 * DAY_MS
     await bench.ledger.do(c.Retain(0, 2026, "retention"))

@@ -11,12 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.ctl.audit import audit_app
 from services.ctl.audit.access import progress_bar
 from services.ctl.audit.exporting import Exported, Exporter
 from services.formats.acknowledgement import Acknowledgement
-from services.formats.entry import Entry, parse_entry, sha256_hex
+from services.formats.entry import Entry, EntryType, parse_entry, sha256_hex
 from services.formats.trust import Trust
 from services.tlog.checkpoint import Checkpoint, sign_checkpoint
 from services.tlog.note import NoteSigner, Verifier
@@ -110,7 +109,7 @@ async def lived(bench: Bench) -> dict[str, str]:
 
 async def erase(bench: Bench, address: c.Address) -> None:
     """Closes and erases a profile, traces too."""
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
     await bench.ledger.do(c.Erase(address, "gdpr_17", traces_too=True))
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Effect, Limits, Quota
 from services.consent.locked import draft
 from services.formats.assertion import Act
@@ -69,14 +69,14 @@ def _profiles(story: Story) -> None:
     (minor,) = story.at("09:30:00.000", c.OpenProfile(MINOR, opt_out=True, majority_ms=majority_ms))
     story.at("09:31:00.000", c.Represent(minor.address, "fc-7f3a", True))
     story.at("09:32:00.000", c.Represent(minor.address, "fc-7f3a", False))
-    story.at("09:33:00.000", c.MoveProfile(minor.address, ProfileStatus.ACTIVE, HOLDER))
+    story.at("09:33:00.000", c.MoveProfile(minor.address, EntryType.PROFILE_ACTIVATED, HOLDER))
     story.at("09:34:00.000", c.ClaimAlias(OTHER, story.patient), c.AddIdentity(OTHER, story.patient))
     why = "a token was stolen"
-    story.at("09:35:00.000", c.MoveProfile(story.patient, ProfileStatus.SUSPENDED, PLATFORM, why))
-    story.at("09:36:00.000", c.MoveProfile(story.patient, ProfileStatus.ACTIVE, PLATFORM, why))
-    story.at("09:37:00.000", c.MoveProfile(story.patient, ProfileStatus.CLOSED, HOLDER))
-    story.at("09:38:00.000", c.MoveProfile(story.patient, ProfileStatus.ACTIVE, HOLDER))
-    story.at("09:39:00.000", c.MoveProfile(story.patient, ProfileStatus.CLOSED, HOLDER))
+    story.at("09:35:00.000", c.MoveProfile(story.patient, EntryType.PROFILE_SUSPENDED, PLATFORM, why))
+    story.at("09:36:00.000", c.MoveProfile(story.patient, EntryType.PROFILE_RESUMED, PLATFORM, why))
+    story.at("09:37:00.000", c.MoveProfile(story.patient, EntryType.PROFILE_CLOSED, HOLDER))
+    story.at("09:38:00.000", c.MoveProfile(story.patient, EntryType.PROFILE_REOPENED, HOLDER))
+    story.at("09:39:00.000", c.MoveProfile(story.patient, EntryType.PROFILE_CLOSED, HOLDER))
 
 
 def _upkeep(story: Story) -> None:

@@ -15,13 +15,12 @@ from services.chassis.db import Database
 from services.chassis.witness import Witness
 from services.consent import integrity, recovery, tables
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.consent.domain.terms import Limits
 from services.consent.locked import Means
 from services.consent.proofs import Proofs
 from services.errors import AccordError
 from services.formats.canonical import dumps, loads
-from services.formats.entry import parse_entry
+from services.formats.entry import EntryType, parse_entry
 from services.formats.trust import Trust
 from services.tlog.note import NoteSigner, Verifier
 from services.tlog.tiles import export
@@ -211,7 +210,7 @@ async def _lost(bench: Bench, patients: list[c.Address]) -> None:
     await bench.ledger.do(_asking(bench, "request-after"))
     stranger = await bench.patient(500)
     for address, traces in ((patients[1], True), (stranger, False)):
-        await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+        await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
         await bench.ledger.do(c.Erase(address, "art17", traces))
         for shard in range(SHARDS):
             await bench.ledger.do(c.DropAliases(shard, address))

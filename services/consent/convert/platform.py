@@ -9,9 +9,9 @@ from services.consent.convert.form import PERSON, WORD, Form, timestamp
 from services.consent.convert.names import Names
 from services.consent.domain import commands as c
 from services.consent.domain.asserted import Asserted, AssertionFilter, Place
-from services.consent.domain.lifecycle import ProfileStatus
 from services.consent.domain.pages import Page, digest, read_token
 from services.consent.platform import Cursor
+from services.formats.entry import EntryType
 
 MAX_JUSTIFICATION = 200
 DEFAULT_PAGE, MAX_PAGE = 100, 500
@@ -25,13 +25,13 @@ PersonHash = Callable[[str], str]
 def suspension(message: pb.SuspendProfileRequest, names: Names) -> c.MoveProfile:
     """A profile to suspend. Raises: AccordError FIELD_INVALID, RESOURCE_NOT_FOUND."""
     why = justification(message.justification)
-    return c.MoveProfile(names.profile(message.profile), ProfileStatus.SUSPENDED, _OPERATOR, why)
+    return c.MoveProfile(names.profile(message.profile), EntryType.PROFILE_SUSPENDED, _OPERATOR, why)
 
 
 def resumption(message: pb.ResumeProfileRequest, names: Names) -> c.MoveProfile:
     """A profile to resume. Raises: AccordError FIELD_INVALID, RESOURCE_NOT_FOUND."""
-    why, suspended = justification(message.justification), frozenset({ProfileStatus.SUSPENDED})
-    return c.MoveProfile(names.profile(message.profile), ProfileStatus.ACTIVE, _OPERATOR, why, suspended)
+    why = justification(message.justification)
+    return c.MoveProfile(names.profile(message.profile), EntryType.PROFILE_RESUMED, _OPERATOR, why)
 
 
 def justification(text: str) -> str:

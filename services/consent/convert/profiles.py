@@ -5,7 +5,7 @@ from accord.consent.v1 import consent_pb2, consent_service_pb2
 from services.consent.convert.form import PERSON, Form
 from services.consent.convert.names import Names
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
+from services.formats.entry import EntryType
 
 CHANNELS = frozenset({"letter", "email", "sms", "application"})
 """By which a patient may be told."""
@@ -14,8 +14,6 @@ _PATHS = {
     int(consent_service_pb2.OPENING_PATH_EXPRESS): False,
     int(consent_service_pb2.OPENING_PATH_OPT_OUT): True,
 }
-P = ProfileStatus
-_ACTIVATED = frozenset({P.INFORMED, P.OPENED})
 
 
 def opening(message: consent_service_pb2.OpenProfileRequest, names: Names) -> c.OpenProfile:
@@ -29,24 +27,24 @@ def opening(message: consent_service_pb2.OpenProfileRequest, names: Names) -> c.
 
 def activation(message: consent_service_pb2.ActivateProfileRequest, names: Names) -> c.MoveProfile:
     """A profile to activate. Raises: AccordError FIELD_INVALID, RESOURCE_NOT_FOUND."""
-    return _movement(message.profile, message.actor, P.ACTIVE, _ACTIVATED, names)
+    return _movement(message.profile, message.actor, EntryType.PROFILE_ACTIVATED, names)
 
 
 def closing(message: consent_service_pb2.CloseProfileRequest, names: Names) -> c.MoveProfile:
     """A profile to close. Raises: AccordError FIELD_INVALID, RESOURCE_NOT_FOUND."""
-    return _movement(message.profile, message.actor, P.CLOSED, frozenset(), names)
+    return _movement(message.profile, message.actor, EntryType.PROFILE_CLOSED, names)
 
 
 def reopening(message: consent_service_pb2.ReopenProfileRequest, names: Names) -> c.MoveProfile:
     """A profile to reopen. Raises: AccordError FIELD_INVALID, RESOURCE_NOT_FOUND."""
-    return _movement(message.profile, message.actor, P.ACTIVE, frozenset({P.CLOSED}), names)
+    return _movement(message.profile, message.actor, EntryType.PROFILE_REOPENED, names)
 
 
-def _movement(profile: str, actor: consent_pb2.Actor, to: P, only_from: frozenset[P], names: Names) -> c.MoveProfile:
+def _movement(profile: str, actor: consent_pb2.Actor, move: EntryType, names: Names) -> c.MoveProfile:
     form = Form()
     by = form.actor(actor, "actor")
     form.done()
-    return c.MoveProfile(names.profile(profile), to, by, only_from=only_from)
+    return c.MoveProfile(names.profile(profile), move, by)
 
 
 def representation(profile: str, person: str, names: Names, *, allowed: bool) -> c.Represent:

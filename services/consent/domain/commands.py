@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from services.consent.domain.asserted import AssertionFilter, Place, Withdrawn
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import NO_LIMITS, Limits
 from services.consent.domain.values import HOLDER as HOLDER
 from services.consent.domain.values import LEDGER as LEDGER
@@ -22,7 +22,7 @@ from services.consent.domain.values import Query as Query
 from services.consent.domain.values import Request as Request
 from services.consent.domain.values import RequestState as RequestState
 from services.errors import Reason
-from services.formats.entry import OutcomeResult
+from services.formats.entry import EntryType, OutcomeResult
 from services.formats.rights import Scope
 from services.nomenclature.ins import Ins
 
@@ -58,16 +58,12 @@ class OpenProfile(Command[Profile | Address]):
 
 @dataclass(frozen=True, slots=True)
 class MoveProfile(Command[Profile]):
-    """Moves a profile to where `actor` wants it, from one of `only_from` (empty: from wherever that is allowed).
-
-    `why` is the platform's justification.
-    """
+    """Moves a profile: `move` is the entry that tells of it, `why` the platform's justification."""
 
     address: Address
-    to: ProfileStatus
+    move: EntryType
     actor: Actor
     why: str = ""
-    only_from: frozenset[ProfileStatus] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

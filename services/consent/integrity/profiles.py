@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from services.consent.domain.lifecycle import ProfileStatus
-from services.consent.domain.values import LEDGER
+from services.consent.domain.lifecycle import PROFILE_MOVES, ProfileStatus, profile_after
 from services.consent.integrity.case import Case, Log
 from services.consent.integrity.entries import Item, Page
 from services.consent.locked import NOBODY
@@ -25,14 +24,6 @@ CREATE TABLE pairing (patient INTEGER, service TEXT, subject TEXT, seen INTEGER 
 CREATE TABLE representative (patient INTEGER, person TEXT, allowed INTEGER, seen INTEGER DEFAULT 0,
                              PRIMARY KEY (patient, person));
 """
-_STATUS = {
-    EntryType.PROFILE_INFORMED: ProfileStatus.INFORMED,
-    EntryType.PROFILE_ACTIVATED: ProfileStatus.ACTIVE,
-    EntryType.PROFILE_SUSPENDED: ProfileStatus.SUSPENDED,
-    EntryType.PROFILE_RESUMED: ProfileStatus.ACTIVE,
-    EntryType.PROFILE_CLOSED: ProfileStatus.CLOSED,
-    EntryType.PROFILE_REOPENED: ProfileStatus.ACTIVE,
-}
 _REPRESENTATIVE = {EntryType.REPRESENTATIVE_ADDED: 1, EntryType.REPRESENTATIVE_REMOVED: 0}
 _MOVE = (
     "INSERT INTO profile (patient, subject, status, opens) VALUES (?, ?, ?, ?)"
@@ -85,8 +76,9 @@ class Profiles:
             scratch.execute("UPDATE profile SET status = 'ERASED', opens = NULL WHERE subject = ?", (entry.subject,))
         if item.patient is None or item.patient == NOBODY:
             return
-        if entry.type in _STATUS or entry.type is EntryType.PROFILE_OPENED:
-            status = _STATUS.get(entry.type) or _opened(entry.actor)
+        if entry.type in PROFILE_MOVES:
+            said = scratch.execute("SELECT status FROM profile WHERE patient = ?", (item.patient,)).fetchone()
+            status = profile_after(ProfileStatus(said[0]) if said else None, entry.type)
             opens = entry.time_ms + OPT_OUT_MS if status is ProfileStatus.INFORMED else None
             scratch.execute(_MOVE, (item.patient, entry.subject, status.value, opens))
         elif entry.type is EntryType.PROFILE_ALIASED:
@@ -139,8 +131,3 @@ class Profiles:
 
     def _erased(self, patient: int) -> bool:
         return self._case.scratch.execute(ERASED, (patient,)).fetchone() is not None
-
-
-def _opened(actor: str) -> ProfileStatus:
-    """A profile that the clock opened waits for its holder; one that the portal opened is in use."""
-    return ProfileStatus.OPENED if actor == LEDGER else ProfileStatus.ACTIVE

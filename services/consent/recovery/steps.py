@@ -15,7 +15,8 @@ from services.consent.domain.lifecycle import ConsentState, ProfileStatus
 from services.consent.erasure import ErasureHandlers
 from services.consent.integrity.case import Secrets
 from services.consent.locked import DATA_KEY, IDENTITY_YEAR, Locked
-from services.consent.profiles import PROFILE, ProfileHandlers
+from services.consent.moves import ProfileMoves
+from services.consent.profiles import PROFILE
 from services.consent.recovery.epoch import NextLog
 from services.consent.recovery.export import Tombstone
 from services.consent.revisions import Revisions
@@ -46,7 +47,7 @@ class Steps:
     def __init__(self, database: Database, secrets: Secrets, logs: Sequence[NextLog]) -> None:
         self._database, self._secrets, self._logs = database, secrets, logs
         self._revisions = Revisions(secrets.vault, secrets.identifiers)
-        self._profiles = ProfileHandlers(secrets.vault, self._revisions, _draws_none)
+        self._moves = ProfileMoves(secrets.vault, self._revisions)
         self.suspended = self.erased = self.dropped_years = self.expired = 0
         self.unresolved: list[str] = []
 
@@ -85,7 +86,7 @@ class Steps:
             )
         address = c.Address(log.shard, patient)
         with log.locked() as locked:
-            self._profiles.move(locked, c.MoveProfile(address, ProfileStatus.CLOSED, _CLOCK, CAUSE))
+            self._moves.move(locked, c.MoveProfile(address, EntryType.PROFILE_CLOSED, _CLOCK, CAUSE))
         # In a transaction of its own: a tombstone counts the openings that are written, not those about to be.
         with log.locked() as locked:
             handlers = ErasureHandlers(_delay_ms(item))
@@ -184,7 +185,3 @@ def _began_ms(connection: Connection, shard: int, epoch: int) -> int:
     entry = tables.table(tables.Entry)
     where = (entry.c.shard == shard, entry.c.epoch == epoch, entry.c.idx == 0)
     return parse_entry(bytes(connection.execute(select(entry.c.data).where(*where)).scalar_one())).time_ms
-
-
-def _draws_none(_: int) -> int:
-    raise NotImplementedError("a recovery opens no profile")

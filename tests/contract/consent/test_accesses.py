@@ -11,9 +11,8 @@ from accord.registry.v1 import registry_pb2
 from services.consent import accesses as gathering
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.errors import AccordError, Reason
-from services.formats.entry import OutcomeResult
+from services.formats.entry import EntryType, OutcomeResult
 from services.formats.rights import Purpose
 from tests.support.accesses import HELD, Desk, deliver, reason_of
 from tests.support.ledgers import DAY_MS, NOW_MS, RECIPIENT, SENDER, Bench, outcome, query
@@ -159,7 +158,7 @@ async def test_an_access_whose_opening_is_gone_has_neither_categories_nor_purpos
 async def test_an_erased_patient_has_no_list(desk: Desk) -> None:
     patient = await desk.bench.consenting()
     await deliver(desk, query(patient))
-    await desk.bench.ledger.do(c.MoveProfile(patient, ProfileStatus.CLOSED, HELD))
+    await desk.bench.ledger.do(c.MoveProfile(patient, EntryType.PROFILE_CLOSED, HELD))
     assert len(await desk.listed(patient)) == 1
     await desk.bench.ledger.do(c.Erase(patient, "rgpd_17", False))
     with pytest.raises(AccordError, match="RESOURCE_NOT_FOUND"):

@@ -8,7 +8,6 @@ from accord.consent.v1 import audit_service_pb2 as pb
 
 from services.consent import audit as auditing_module
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.errors import AccordError, Reason
 from services.formats.canonical import loads_canonical
 from services.formats.entry import MAX_BODY, Entry, EntryType, commitment, parse_entry
@@ -40,7 +39,7 @@ async def decided(bench: Bench, number: int = 1) -> tuple[c.Address, int]:
 
 
 async def close_and_erase(bench: Bench, address: c.Address) -> None:
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
     await bench.ledger.do(c.Erase(address, "gdpr_17", traces_too=True))
 
 

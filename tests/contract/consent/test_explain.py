@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
 from services.errors import MEANINGS, AccordError, Reason
+from services.formats.entry import EntryType
 from tests.support.ledgers import RECIPIENT, SENDER, Bench, query, record
 from tests.support.readers import CALL, FRENCH, Readers, calling, reason_name
 from tests.support.refused import reason_of
@@ -122,9 +122,9 @@ async def test_an_earlier_instant_is_explained_as_it_stood(bench: Bench) -> None
     await bench.authorize(query(address))
     await bench.revoke(given)
     mark("CONSENT_REVOKED")
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.SUSPENDED, PLATFORM, "fraud"))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_SUSPENDED, PLATFORM, "fraud"))
     mark("PROFILE_SUSPENDED")
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, c.Actor(c.HOLDER, "eidas2")))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, c.Actor(c.HOLDER, "eidas2")))
     mark("PROFILE_NOT_OPEN")
     asked = readers.asking(address)
     for expected, time_ms in times.items():
@@ -158,7 +158,7 @@ async def test_what_was_erased_is_explained_no_more(bench: Bench) -> None:
     then = timestamp(bench.clock.now_ms)
     bench.clock.now_ms += 1000
     assert reason_name((await explain(readers, readers.asking(address), read_time=then)).verdict) == ""
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, c.Actor(c.HOLDER, "eidas2")))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, c.Actor(c.HOLDER, "eidas2")))
     await bench.ledger.do(c.Erase(address, "gdpr_17", traces_too=False))
     assert await reason_of(explain(readers, readers.asking(address), read_time=then)) is Reason.STATE_CONFLICT
     now = await explain(readers, readers.asking(address))

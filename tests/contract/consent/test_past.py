@@ -9,7 +9,7 @@ import pytest
 
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Permit
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import NO_LIMITS, Effect, Limits, Quota
 from services.consent.indexing import Indexer
 from services.errors import AccordError, Reason
@@ -142,10 +142,10 @@ class History:
 
     async def move_profile(self) -> None:
         if self.patients:
-            address, active = self.chance.choice(self.patients), ProfileStatus.ACTIVE
-            to = self.chance.choice((ProfileStatus.SUSPENDED, ProfileStatus.CLOSED, active, active, active))
-            actor = HOLDER if to is ProfileStatus.CLOSED else PLATFORM
-            await self.bench.ledger.do(c.MoveProfile(address, to, actor, "because"))
+            address, back = self.chance.choice(self.patients), (EntryType.PROFILE_RESUMED, EntryType.PROFILE_REOPENED)
+            move = self.chance.choice((EntryType.PROFILE_SUSPENDED, EntryType.PROFILE_CLOSED, *back, *back))
+            actor = HOLDER if move in (EntryType.PROFILE_CLOSED, EntryType.PROFILE_REOPENED) else PLATFORM
+            await self.bench.ledger.do(c.MoveProfile(address, move, actor, "because"))
 
     async def register(self) -> None:
         sender = self.chance.choice((*(SENDER,) * 5, "services/other"))

@@ -9,9 +9,10 @@ from accord.registry.v1 import registry_pb2
 from services.consent import permitted
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Permit
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Effect, Limits, Quota
 from services.errors import AccordError, Reason
+from services.formats.entry import EntryType
 from services.formats.lease import Status
 from services.formats.rights import Direction, Purpose, Scope
 from tests.support.ledgers import DAY_MS, EVERYTHING, HOLDER, RECIPIENT, SENDER, Bench, convention, ins, query, record
@@ -113,7 +114,7 @@ async def test_nothing_is_listed_that_no_rule_would_let_through(bench: Bench) ->
         assert await services(readers, address) == {}
         assert await patients(readers, SENDER) == {}
     bench.view.set([record(SENDER), record(RECIPIENT)])
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.SUSPENDED, c.Actor(c.PLATFORM, ""), "fraud"))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_SUSPENDED, c.Actor(c.PLATFORM, ""), "fraud"))
     assert await services(readers, address) == {}
     assert await patients(readers, SENDER) == {}
     bench.view.snapshot = None

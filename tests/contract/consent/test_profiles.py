@@ -138,15 +138,23 @@ async def test_why_the_platform_acts_is_on_the_record_and_needs_words(bench: Ben
     assert bench.opened(len(bench.entries()) - 1) == {"why": "fraud is suspected"}
 
 
-async def test_only_the_platform_resumes_what_it_suspended_and_only_that(portal: Portal) -> None:
-    profile = await portal.open()
+async def test_only_the_platform_resumes_what_it_suspended(bench: Bench, portal: Portal) -> None:
+    """Nor does closing and reopening: what is reopened is suspended still, and the platform may bar what is closed."""
+    profile = await portal.paired()
+    address = portal.address(profile)
     assert (await portal.resume_profile(profile)).state == P.PROFILE_STATE_ACTIVE  # it is: nothing to do
     await portal.suspend_profile(profile)
-    for call in (portal.activate(profile), portal.reopen(profile)):
-        assert await reason_of(call) is Reason.STATE_CONFLICT
+    assert await reason_of(portal.activate(profile)) is Reason.STATE_CONFLICT
+    for _ in range(2):
+        assert (await portal.close(profile)).state == P.PROFILE_STATE_BARRED
+        assert await reason_of(portal.grant(profile)) is Reason.PROFILE_NOT_OPEN
+        assert (await portal.reopen(profile)).state == P.PROFILE_STATE_SUSPENDED
+        assert (await bench.authorize(query(address))).told is Reason.PROFILE_SUSPENDED
     await portal.close(profile)
-    for call in (portal.resume_profile(profile), portal.activate(profile), portal.suspend_profile(profile)):
-        assert await reason_of(call) is Reason.STATE_CONFLICT
+    assert (await portal.resume_profile(profile)).state == P.PROFILE_STATE_CLOSED
+    assert (await portal.suspend_profile(profile)).state == P.PROFILE_STATE_BARRED
+    assert (await portal.resume_profile(profile)).state == P.PROFILE_STATE_CLOSED
+    assert (await portal.reopen(profile)).state == P.PROFILE_STATE_ACTIVE
     informed = await portal.open(2, **OPT_OUT)
     for call in (portal.resume_profile(informed), portal.reopen(informed), portal.suspend_profile(informed)):
         assert await reason_of(call) is Reason.STATE_CONFLICT

@@ -10,9 +10,10 @@ from accord.consent.v1 import consent_reader_service_pb2 as pb
 
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Limits, Quota
 from services.errors import AccordError, Reason
+from services.formats.entry import EntryType
 from services.formats.rights import Direction, Purpose, Scope
 from tests.contract.consent.behind import change
 from tests.support.ledgers import DAY_MS, HOLDER, NOTICE, RECIPIENT, SENDER, Bench, ins, query
@@ -273,8 +274,8 @@ async def test_each_revision_is_read_back_as_it_was_and_the_last_is_the_consent_
     limits = Limits(quota=Quota(3, 60), exceptions=frozenset({"type:11488-4"}), data_from_ms=1000)
     await bench.ledger.do(amendment(bench, known, limits))
     await note()
-    for status in (ProfileStatus.SUSPENDED, ProfileStatus.ACTIVE):
-        await bench.ledger.do(c.MoveProfile(address, status, c.Actor(c.PLATFORM, ""), "fraud"))
+    for move in (EntryType.PROFILE_SUSPENDED, EntryType.PROFILE_RESUMED):
+        await bench.ledger.do(c.MoveProfile(address, move, c.Actor(c.PLATFORM, ""), "fraud"))
         await note()
     await bench.ledger.do(
         c.MoveConsent(known.shard, known.consent, ConsentState.REVOKED, replace(HOLDER, authentication="eidas3"))
@@ -296,8 +297,8 @@ async def test_revisions_are_listed_a_page_at_a_time(bench: Bench) -> None:
     address = await bench.patient()
     known = await bench.grant(address, SENDER)
     for place in range(70):
-        status = (ProfileStatus.SUSPENDED, ProfileStatus.ACTIVE)[place % 2]
-        await bench.ledger.do(c.MoveProfile(address, status, c.Actor(c.PLATFORM, ""), "drill"))
+        move = (EntryType.PROFILE_SUSPENDED, EntryType.PROFILE_RESUMED)[place % 2]
+        await bench.ledger.do(c.MoveProfile(address, move, c.Actor(c.PLATFORM, ""), "drill"))
     pages, token = list[Any](), ""
     while token or not pages:
         page = await revisions(readers, readers.name(known), page_size=30, page_token=token)
@@ -322,7 +323,7 @@ async def test_nothing_is_found_of_an_erased_patient(bench: Bench) -> None:
     calling()
     address = await bench.patient()
     name = readers.name(await bench.grant(address, SENDER))
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, HOLDER))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, HOLDER))
     await bench.ledger.do(c.Erase(address, "gdpr_17", traces_too=False))
     for lost in (get(readers, name), revisions(readers, name), consents(readers, profile=readers.profile(address))):
         assert await reason_of(lost) is Reason.RESOURCE_NOT_FOUND

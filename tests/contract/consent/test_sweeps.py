@@ -11,12 +11,12 @@ import pytest
 
 from services.consent.domain import commands as c
 from services.consent.domain.by_clock import MAJORITY
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.locked import Locked
 from services.consent.profiles import OPT_OUT_MS
 from services.consent.sweeps import SWEEP
 from services.errors import AccordError, Reason
-from services.formats.entry import Entry
+from services.formats.entry import Entry, EntryType
 from services.tlog.tree import Frontier
 from tests.contract.consent.behind import rows
 from tests.support.ledgers import DAY_MS, EVERYTHING, NOTICE, NOW_MS, SENDER, Bench, build, ins
@@ -131,7 +131,7 @@ async def test_what_was_withdrawn_or_ended_with_its_profile_never_expires(bench:
     one, other = await given(bench, [NOW_MS + 1, NOW_MS + 2])
     await bench.revoke(one)
     address = c.Address(0, other.patient)
-    await bench.ledger.do(c.MoveProfile(address, ProfileStatus.CLOSED, c.Actor("holder", "eidas2")))
+    await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_CLOSED, c.Actor("holder", "eidas2")))
     bench.clock.now_ms += DAY_MS
     assert await bench.ledger.sweep(LATER) == 0
     assert expiries(bench) == []

@@ -16,9 +16,10 @@ from services.consent.convert.form import MAX_CATEGORIES, Form
 from services.consent.convert.names import Names
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import CONSENT, PORTAL, Identifiers
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
+from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import MAX_PERIOD_S, MAX_QUOTA, Effect, Limits, Quota
 from services.errors import Reason
+from services.formats.entry import EntryType
 from services.formats.rights import Direction, Purpose
 from tests.support.ledgers import EVERYTHING, NOTICE, RECIPIENT, SENDER, ins
 from tests.support.refused import refusal_of, violated
@@ -316,13 +317,15 @@ def test_a_profile_opens_at_once_or_in_six_weeks(path: Any, opt_out: bool) -> No
     assert violated(lambda: profiles.opening(unknown, NAMES)) == ["path"]
 
 
-def test_each_move_of_a_profile_says_from_where() -> None:
+def test_each_move_of_a_profile_names_its_entry() -> None:
     activated = profiles.activation(pb.ActivateProfileRequest(profile=PROFILE, actor=HOLDER), NAMES)
-    assert activated.only_from == {ProfileStatus.INFORMED, ProfileStatus.OPENED}
     reopened = profiles.reopening(pb.ReopenProfileRequest(profile=PROFILE, actor=HOLDER), NAMES)
-    assert reopened.only_from == {ProfileStatus.CLOSED}
     closed = profiles.closing(pb.CloseProfileRequest(profile=PROFILE, actor=HOLDER), NAMES)
-    assert (closed.address, closed.to, closed.only_from) == (ADDRESS, ProfileStatus.CLOSED, frozenset())
+    assert [(item.address, item.move) for item in (activated, reopened, closed)] == [
+        (ADDRESS, EntryType.PROFILE_ACTIVATED),
+        (ADDRESS, EntryType.PROFILE_REOPENED),
+        (ADDRESS, EntryType.PROFILE_CLOSED),
+    ]
     nobody = pb.CloseProfileRequest(profile=PROFILE)
     assert violated(lambda: profiles.closing(nobody, NAMES)) == ["actor.role", "actor.authentication"]
 

@@ -41,6 +41,8 @@ class _ProfileStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProfileS
     """Closed by the patient, or never wanted: every consent has ended."""
     PROFILE_STATE_ERASED: _ProfileState.ValueType  # 6
     """Erased: only its trace in the log remains. Final."""
+    PROFILE_STATE_BARRED: _ProfileState.ValueType  # 7
+    """Closed while the platform's suspension stands: reopened, it is suspended; resumed, it is closed."""
 
 class ProfileState(_ProfileState, metaclass=_ProfileStateEnumTypeWrapper):
     """Where a profile stands. Only an active one takes part in exchanges."""
@@ -59,6 +61,8 @@ PROFILE_STATE_CLOSED: ProfileState.ValueType  # 5
 """Closed by the patient, or never wanted: every consent has ended."""
 PROFILE_STATE_ERASED: ProfileState.ValueType  # 6
 """Erased: only its trace in the log remains. Final."""
+PROFILE_STATE_BARRED: ProfileState.ValueType  # 7
+"""Closed while the platform's suspension stands: reopened, it is suspended; resumed, it is closed."""
 Global___ProfileState: _TypeAlias = ProfileState  # noqa: Y015
 
 class _ConsentState:
