@@ -15,8 +15,9 @@ from services.chassis.registry import RegistryView
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Deny, Permit, decide
 from services.consent.domain.explain import Explanation, explain
+from services.consent.domain.identifiers import Identifiers
 from services.consent.domain.vector import Vector
-from services.consent.exchanges import ExchangeHandlers
+from services.consent.gathering import Gatherer
 from services.consent.horizon import ANY, Consistency, Horizon
 from services.consent.ledger import Ledger
 from services.consent.sources import Answered, Asking, Judge, Source
@@ -41,14 +42,14 @@ class Advice:
         ledger: Ledger,
         view: RegistryView,
         clock: Clock,
-        exchanges: ExchangeHandlers,
+        identifiers: Identifiers,
         *,
         replica: Database | None = None,
     ) -> None:
-        self._ledger, log = ledger, (ledger.epoch, ledger.shards)
-        self._primary = Source(database, log, view, clock, exchanges, ledger.reader)
+        self._ledger, log, gatherer = ledger, (ledger.epoch, ledger.shards), Gatherer(identifiers)
+        self._primary = Source(database, log, view, clock, gatherer, ledger.reader)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="replica-read") if replica else None
-        self._replica = Source(replica, log, view, clock, exchanges, self._thread) if replica and self._thread else None
+        self._replica = Source(replica, log, view, clock, gatherer, self._thread) if replica and self._thread else None
 
     @property
     def horizon(self) -> Horizon:

@@ -1,7 +1,7 @@
 """What becomes of services' requests: how one stands towards those who ask, and a patient's refusal of it.
 
 A request is in its service's shard and the consent that answers it in the patient's: each is read where it is. Leaves the
-grant to `ledger.Ledger.grant`.
+grant to `across`.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.chassis.clock import Clock
 from services.chassis.db import Database
 from services.chassis.registry import RegistryView
+from services.consent.across import Across
 from services.consent.domain import commands as c
 from services.consent.domain.codes import shard_of, typed
 from services.consent.domain.lifecycle import ProfileStatus
@@ -33,9 +34,11 @@ class Answer:
 class Answers:
     """Reads requests, and has them rejected."""
 
-    def __init__(self, database: Database, ledger: Ledger, view: RegistryView, vault: Vault, clock: Clock) -> None:
-        self._database, self._ledger, self._view = database, ledger, view
-        self._vault, self._clock = vault, clock
+    def __init__(
+        self, database: Database, ledger: Ledger, across: Across, view: RegistryView, vault: Vault, clock: Clock
+    ) -> None:
+        self._database, self._ledger, self._across = database, ledger, across
+        self._view, self._vault, self._clock = view, vault, clock
 
     async def of(self, request: c.Request) -> Answer:
         """Where a request stands."""
@@ -45,7 +48,7 @@ class Answers:
 
     async def own(self, service: str, shard: int, request: int) -> Answer:
         """Where a service's own request stands. Raises: AccordError RESOURCE_NOT_FOUND."""
-        found = await self._ledger.find_request(shard, request)
+        found = await self._across.request(shard, request)
         if found.service != service:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         return await self.of(found)

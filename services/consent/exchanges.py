@@ -3,25 +3,21 @@
 Authorisations that follow one another in a batch are gathered together; each still sees the effects of those before it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy import Connection
 
 from services.chassis.registry import Snapshot
 from services.consent.domain import commands as c
 from services.consent.domain import decision as d
 from services.consent.domain.identifiers import CONSENT, Identifiers
 from services.consent.domain.replay import facts_json, query_json
+from services.consent.gathering import Gathered, Gatherer
 from services.consent.locked import NOBODY, Locked, draft
 from services.consent.store import authorizations, patients
-from services.consent.store.facts import PatientFacts, add_use, patient_facts, with_uses
+from services.consent.store.facts import PatientFacts, add_use, facts_asked
 from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType, Outcome, OutcomeResult, sha256_hex
-from services.formats.lease import ServiceRecord
-from services.formats.rights import Direction
 from services.nomenclature.ins import Ins
 
 SWEEP = 64
@@ -32,71 +28,21 @@ class ExchangeHandlers:
     """What the broker asks for."""
 
     def __init__(self, vault: Vault, identifiers: Identifiers) -> None:
-        self._vault, self._identifiers = vault, identifiers
-
-    def facts(
-        self,
-        connection: Connection,
-        shard: int,
-        query: c.Query,
-        patient: PatientFacts | None,
-        services: Mapping[str, ServiceRecord],
-        now_ms: int,
-        *,
-        exchange: str = "",
-        documents_match: tuple[bool, ...] = (),
-    ) -> d.Facts:
-        """The facts of one query, from what was gathered and the registry's snapshot; quotas are counted here."""
-        other = Direction.READ if query.direction is Direction.DEPOSIT else Direction.DEPOSIT
-        sides = [(query.service, query.direction)]
-        sides += [(query.counterparty, other)] if query.counterparty else []
-
-        def consents_of(name: str) -> tuple[d.ConsentFact, ...]:
-            found = patient.consents.get(name, ()) if patient else ()
-            return tuple(
-                with_uses(connection, shard, id_, self._named(shard, id_, fact), exchange, now_ms)
-                for id_, fact in found
-            )
-
-        return d.Facts(
-            profile=patient.status if patient else None,
-            parties=tuple(
-                d.Party(name, direction, _standing(services.get(name)), _paired(patient, name), consents_of(name))
-                for name, direction in sides
-            ),
-            purpose=query.purpose,
-            categories=query.categories,
-            documents_match=documents_match,
-            labels=query.labels,
-            data_from_ms=query.data_from_ms,
-            data_until_ms=query.data_until_ms,
-            basis=query.basis,
-        )
-
-    def _named(self, shard: int, consent: int, fact: d.ConsentFact) -> d.ConsentFact:
-        return replace(fact, revision=self._identifiers.revision_name(shard, consent, fact.revision))
+        self._vault, self._identifiers, self._gatherer = vault, identifiers, Gatherer(identifiers)
 
     def authorize(self, locked: Locked, items: Sequence[c.Authorize]) -> list[Any]:
         """Decides and records each exchange; the lease is read once for all of them."""
         snapshot = locked.lease()
-        found = patient_facts(locked.connection, locked.shard, [item.query for item in items])
+        found = facts_asked(locked.connection, locked.shard, [item.query for item in items])
+        gathered = Gathered(locked.connection, locked.shard, found, snapshot.services, locked.now_ms)
         attempts = authorizations.count_attempts(locked.connection, locked.shard, [item.exchange for item in items])
         locked.load_keys([*found], use=Use.TRACE)
         rows: list[dict[str, Any]] = []
         decisions = []
         for item in items:
-            earlier = attempts.get(item.exchange, 0)
-            patient = found.get(item.query.address.patient) if item.query.address else None
-            facts = self.facts(
-                locked.connection,
-                locked.shard,
-                item.query,
-                patient,
-                snapshot.services,
-                locked.now_ms,
-                exchange=item.exchange,
-                documents_match=tuple(self._is_one_of(patient, ins) for ins in item.document_patients),
-            )
+            earlier, patient = attempts.get(item.exchange, 0), gathered.patient(item.query)
+            match = tuple(self._is_one_of(patient, ins) for ins in item.document_patients)
+            facts = self._gatherer.facts(gathered, item.query, exchange=item.exchange, documents_match=match)
             decision, row = _decide(locked, item, facts, patient, earlier + 1, snapshot)
             decisions.append(decision)
             if row is not None:
@@ -160,14 +106,6 @@ def _append_outcome(locked: Locked, known: Any, actor: str, body: dict[str, Any]
     index = locked.append(entry).index
     authorizations.set_outcome(locked.connection, known, index, outcome.result.value, digest)
     return index
-
-
-def _standing(record: ServiceRecord | None) -> d.Standing | None:
-    return d.Standing(record.status, record.convention) if record else None
-
-
-def _paired(patient: PatientFacts | None, service: str) -> bool:
-    return patient is not None and service in patient.subjects
 
 
 def _decide(

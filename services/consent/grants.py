@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from services.chassis.clock import Clock
 from services.chassis.db import Database
+from services.consent.across import Across
 from services.consent.assertions import Assertions
 from services.consent.domain import commands as c
 from services.consent.domain.by_clock import by_clock
@@ -19,8 +20,11 @@ from services.errors import AccordError, Reason
 class Grants:
     """Grants, amendments and resumptions; names are external ones, as the assertion bears them."""
 
-    def __init__(self, database: Database, ledger: Ledger, assertions: Assertions, clock: Clock) -> None:
-        self._database, self._ledger, self._assertions, self._clock = database, ledger, assertions, clock
+    def __init__(
+        self, database: Database, ledger: Ledger, across: Across, assertions: Assertions, clock: Clock
+    ) -> None:
+        self._database, self._ledger, self._across = database, ledger, across
+        self._assertions, self._clock = assertions, clock
 
     async def grant(self, item: c.Grant, token: str, profile: str) -> c.Consent:
         """Records a consent of the patient's own accord. Raises: AccordError ASSERTION_INVALID, and as its handler."""
@@ -30,7 +34,7 @@ class Grants:
     async def answer(self, item: c.Grant, place: tuple[int, int], token: str, profile: str, request: str) -> c.Consent:
         """Grants the request of this name, at (shard, local id). Raises: AccordError ASSERTION_INVALID, as the ledger."""
         assertion = self._assertions.granting(token, item, request, profile)
-        return self._now(await self._ledger.grant(replace(item, assertion=assertion), *place))
+        return self._now(await self._across.grant(replace(item, assertion=assertion), *place))
 
     async def amend(self, item: c.Amend, token: str, name: str) -> c.Consent:
         """Changes what a consent covers. Raises: AccordError ASSERTION_INVALID, and as its handler."""

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeVar, cast, overload
 
@@ -17,15 +16,11 @@ from services.chassis.clock import Clock
 from services.chassis.db import Database, retrying
 from services.chassis.registry import RegistryView, Snapshot
 from services.consent.domain import commands as c
-from services.consent.domain.lifecycle import ProfileStatus
-from services.consent.domain.narrowing import widenings
 from services.consent.handlers import Handler, Handlers
 from services.consent.proofs import Proofs, Proven
-from services.consent.requests import CLAIM_GRACE_MS, decides, grant_request_id
 from services.consent.shard import ShardLog
-from services.consent.store import patients, requests
 from services.consent.vault import Vault
-from services.errors import AccordError, Reason, Violation, invalid
+from services.errors import AccordError, Reason
 
 T = TypeVar("T")
 Finish = Callable[[Any], Any]
@@ -81,63 +76,6 @@ class Ledger:
     async def do(self, item: c.Command[T]) -> T:
         """Runs a command under the lock of its shard. Raises: AccordError as its handler does."""
         return cast(T, await self._write(self.home(item), item))
-
-    async def open_profile(self, item: c.OpenProfile) -> c.Profile:
-        """The profile of an identity, opened if it was not."""
-        found = await self.do(item)
-        if isinstance(found, c.Profile):
-            return found
-        profile = await self.read_profile(found)
-        if profile.status is not ProfileStatus.ERASED:
-            return profile
-        # An erasure that was interrupted left the alias behind.
-        await self.do(c.DropAliases(self.home(item), found))
-        return await self.open_profile(item)
-
-    async def read_profile(self, address: c.Address) -> c.Profile:
-        """A profile as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""
-        profile = await self.read(lambda: self._find_profile(address))
-        if profile is None:
-            raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        return profile
-
-    async def add_identity(self, item: c.AddIdentity) -> None:
-        """Another identity of a patient: claimed in its own shard first, then recorded beside the patient."""
-        if (await self.read_profile(item.address)).status is ProfileStatus.ERASED:
-            raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        await self.do(c.ClaimAlias(item.ins, item.address))
-        await self.do(item)
-
-    async def grant(self, item: c.Grant, shard: int, request_id: int) -> c.Consent:
-        """Grants what a service asked for: claims the request for this patient first, then grants, idempotently.
-
-        Raises: AccordError FIELD_INVALID where it is wider than was asked, and as `do`.
-        """
-        request = await self.find_request(shard, request_id)
-        now_ms = self._clock.wall_ms()
-        decides(request, c.RequestState.GRANTED, item.address, now_ms)
-        start_ms = now_ms if item.start_ms is None else item.start_ms
-        violations = widenings(request, item.scope, start_ms, item.end_ms, item.limits)
-        if request.service != item.service:
-            violations.append(Violation("consent.service", "is not the one that asked"))
-        if violations:
-            raise invalid(violations)
-        granting = replace(
-            item, request_id=grant_request_id(request), pairs=True, until_ms=request.expires_ms + CLAIM_GRACE_MS // 2
-        )
-        # What cannot be granted must not use the request up.
-        validated = await self.do(replace(granting, validate_only=True))
-        if item.validate_only:
-            return validated
-        await self.do(c.DecideRequest(shard, request_id, item.address, True, item.actor))
-        return await self.do(granting)
-
-    async def find_request(self, shard: int, request: int) -> c.Request:
-        """A request as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""
-        found = await self.read(lambda: self._find_request(shard, request))
-        if found is None:
-            raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        return found
 
     @overload
     async def authorize(self, item: c.Authorize) -> c.Decision: ...
@@ -207,14 +145,6 @@ class Ledger:
         if not self.has_shard(shard):
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         return await self._writers[shard].submit((item, finish))
-
-    def _find_profile(self, address: c.Address) -> c.Profile | None:
-        with self._database.read() as connection:
-            return patients.find_profile(connection, address)
-
-    def _find_request(self, shard: int, request: int) -> c.Request | None:
-        with self._database.read() as connection:
-            return requests.find(connection, shard, request)
 
     def _snapshot(self) -> Snapshot | None:
         try:

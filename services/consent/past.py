@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from services.chassis.clock import Clock
 from services.chassis.db import Database
 from services.consent.domain import commands as c
-from services.consent.domain.decision import ConsentFact, Facts, Party, Standing
+from services.consent.domain.asking import facts_of
 from services.consent.domain.explain import Explanation, explain
+from services.consent.domain.facts import ConsentFact, Facts, Party, standing_of
 from services.consent.domain.identifiers import Identifiers
 from services.consent.domain.lifecycle import PROFILE_MOVES, ConsentState, ProfileStatus, profile_after
 from services.consent.horizon import Horizon
@@ -62,27 +63,19 @@ class Past:
         return facts, self._horizon.reached(shard, head.size if head else 0)
 
     def _facts(self, connection: Connection, shard: int, query: c.Query, read_ms: int, sequence: int) -> Facts:
-        other = Direction.READ if query.direction is Direction.DEPOSIT else Direction.DEPOSIT
-        sides = {query.service: query.direction} | ({query.counterparty: other} if query.counterparty else {})
-        return Facts(
-            profile=self._status(connection, query.address, read_ms) if query.address else None,
-            parties=tuple(
-                Party(
-                    service,
-                    direction,
-                    _standing(history.record_at(connection, shard, service, sequence)),
-                    _paired(connection, query.address, service, read_ms),
-                    self._consents(connection, query.address, service, read_ms),
-                )
-                for service, direction in sides.items()
-            ),
-            purpose=query.purpose,
-            categories=query.categories,
-            labels=query.labels,
-            data_from_ms=query.data_from_ms,
-            data_until_ms=query.data_until_ms,
-            basis=query.basis,
-        )
+        address = query.address
+
+        def party_of(service: str, direction: Direction) -> Party:
+            record = history.record_at(connection, shard, service, sequence)
+            return Party(
+                service,
+                direction,
+                standing_of(parse_record(record) if record is not None else None),
+                _paired(connection, address, service, read_ms),
+                self._consents(connection, address, service, read_ms),
+            )
+
+        return facts_of(query, self._status(connection, address, read_ms) if address else None, party_of)
 
     def _status(self, connection: Connection, address: c.Address, read_ms: int) -> ProfileStatus | None:
         profile = patients.find_profile(connection, address)
@@ -126,10 +119,3 @@ def _paired(connection: Connection, address: c.Address | None, service: str, rea
     if address is None or subject is None:
         return False
     return any(True for _ in history.happenings(connection, address, subject, _OF_PAIRING, read_ms))
-
-
-def _standing(data: bytes | None) -> Standing | None:
-    if data is None:
-        return None
-    record = parse_record(data)
-    return Standing(record.status, record.convention)

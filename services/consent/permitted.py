@@ -7,7 +7,7 @@ what would hold without it. Each read of a shard is one snapshot; a list across 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection
@@ -16,14 +16,15 @@ from services.chassis.clock import Clock
 from services.chassis.db import Database
 from services.chassis.registry import RegistryView
 from services.consent.domain import commands as c
-from services.consent.domain.decision import ConsentFact, Standing
+from services.consent.domain.facts import standing_of
 from services.consent.domain.identifiers import Identifiers
 from services.consent.domain.pages import Page
 from services.consent.domain.standing import Holder, Wanted, carrying
+from services.consent.gathering import Gathered, Gatherer
 from services.consent.ledger import Ledger
 from services.consent.reading import Viewer, check_viewer
 from services.consent.store import listing, patients
-from services.consent.store.facts import PatientFacts, facts_of, with_uses
+from services.consent.store.facts import PatientFacts, patient_facts
 from services.formats.lease import ServiceRecord
 
 LOOKED_AT = 400
@@ -59,7 +60,7 @@ class Permitted:
         self, database: Database, ledger: Ledger, view: RegistryView, clock: Clock, identifiers: Identifiers
     ) -> None:
         self._database, self._ledger, self._view = database, ledger, view
-        self._clock, self._identifiers = clock, identifiers
+        self._clock, self._identifiers, self._gatherer = clock, identifiers, Gatherer(identifiers)
 
     async def services(self, address: c.Address, viewer: Viewer, wanted: Wanted, page: Page) -> tuple[list[Line], str]:
         """A patient's services in order of name, and the token of the page after them; a page begins after a name.
@@ -92,7 +93,7 @@ class Permitted:
     def _of_patient(self, address: c.Address, viewer: Viewer, wanted: Wanted) -> list[Line]:
         with self._look(viewer, wanted) as look:
             check_viewer(patients.find_profile(look.connection, address), viewer, look.now_ms)
-            facts = facts_of(look.connection, address.shard, [address.patient])[address.patient]
+            facts = patient_facts(look.connection, address.shard, [address.patient])[address.patient]
             lines = [self._line(look, address, name, facts) for name in sorted(facts.consents)]
         return [line for line in lines if line.consents]
 
@@ -101,7 +102,7 @@ class Permitted:
     ) -> tuple[Sequence[int], list[Line]]:
         with self._look(Viewer(service), wanted) as look:
             looked = listing.patients_of(look.connection, after.shard, service, after.patient, count)
-            found = facts_of(look.connection, after.shard, looked)
+            found = patient_facts(look.connection, after.shard, looked)
             lines = [self._line(look, c.Address(after.shard, item), service, found[item]) for item in looked]
         return looked, [line for line in lines if line.consents]
 
@@ -112,16 +113,9 @@ class Permitted:
             yield _Look(connection, services, self._clock.wall_ms(), viewer, wanted)
 
     def _line(self, look: _Look, address: c.Address, service: str, facts: PatientFacts) -> Line:
-        record = look.services.get(service)
-        standing = Standing(record.status, record.convention) if record else None
-        given = tuple(
-            self._counted(look, address.shard, id_, fact)
-            for id_, fact in facts.consents[service]
-            if look.viewer.role != c.REPRESENTATIVE or not fact.limits.secret
-        )
-        carried = carrying(facts.status, Holder(service, standing, given), look.wanted, look.now_ms)
+        gathered = Gathered(look.connection, address.shard, {}, look.services, look.now_ms)
+        given = self._gatherer.consents(gathered, facts, service)
+        seen = tuple(it for it in given if look.viewer.role != c.REPRESENTATIVE or not it.limits.secret)
+        standing = standing_of(look.services.get(service))
+        carried = carrying(facts.status, Holder(service, standing, seen), look.wanted, look.now_ms)
         return Line(service, address, tuple(fact.revision.partition("/revisions/")[0] for fact in carried))
-
-    def _counted(self, look: _Look, shard: int, consent: int, fact: ConsentFact) -> ConsentFact:
-        named = replace(fact, revision=self._identifiers.revision_name(shard, consent, fact.revision))
-        return with_uses(look.connection, shard, consent, named, "", look.now_ms)

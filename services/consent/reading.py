@@ -68,7 +68,10 @@ class Reading:
 
     async def profile(self, address: c.Address) -> c.Profile:
         """A profile as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""
-        return await self._ledger.read_profile(address)
+        found = await self._read(lambda connection: patients.find_profile(connection, address))
+        if found is None:
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        return found
 
     async def consent(self, shard: int, consent: int, viewer: Viewer) -> c.Consent:
         """A consent as it stands. Raises: AccordError RESOURCE_NOT_FOUND."""

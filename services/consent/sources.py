@@ -4,12 +4,12 @@ Guarantees that all the questions of one asking are answered from one snapshot o
 snapshot that `Authorize` would decide by: never before the head's time, never by an older registry than the shard has seen.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 
 from services.chassis.batch import Batcher
 from services.chassis.clock import Clock
@@ -17,12 +17,11 @@ from services.chassis.db import Database
 from services.chassis.registry import RegistryView
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Facts, resting_on
-from services.consent.exchanges import ExchangeHandlers
+from services.consent.gathering import Gathered, Gatherer
 from services.consent.horizon import Horizon
-from services.consent.store.facts import PatientFacts, patient_facts
+from services.consent.store.facts import facts_asked
 from services.consent.store.history import read_head
 from services.errors import AccordError, Reason
-from services.formats.lease import ServiceRecord
 
 Judge = Callable[[Facts, int], Any]
 """What is made of the facts at an instant (milliseconds)."""
@@ -56,12 +55,12 @@ class Source:
         log: tuple[int, int],
         view: RegistryView,
         clock: Clock,
-        exchanges: ExchangeHandlers,
+        gatherer: Gatherer,
         executor: Executor,
     ) -> None:
         """`log`: the epoch, and the number of shards."""
         self._epoch, shards = log
-        self._database, self._view, self._clock, self._exchanges = database, view, clock, exchanges
+        self._database, self._view, self._clock, self._gatherer = database, view, clock, gatherer
         self.horizon = Horizon(self._epoch, shards)
         # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
         self._batchers = [
@@ -86,28 +85,18 @@ class Source:
             if head.registry_sequence > snapshot.pin.sequence:
                 raise AccordError(Reason.REGISTRY_STALE, retry_after=1.0)
             now_ms = max(now_ms, head.time_ms)
-            found = patient_facts(connection, shard, [check.query for asking in askings for check in asking.checks])
-            gathered = [
-                [self._facts(connection, shard, check, found, snapshot.services, now_ms) for check in asking.checks]
-                for asking in askings
-            ]
+            asked = [check for asking in askings for check in asking.checks]
+            found = facts_asked(connection, shard, [check.query for check in asked])
+            gathered = Gathered(connection, shard, found, snapshot.services, now_ms)
+            facts = [[self._facts(gathered, check) for check in asking.checks] for asking in askings]
         token = self.horizon.reached(shard, head.size)
         return [
-            Answered(tuple([asking.judge(item, now_ms) for item in facts]), head.size, token)
-            for asking, facts in zip(askings, gathered, strict=True)
+            Answered(tuple([asking.judge(item, now_ms) for item in items]), head.size, token)
+            for asking, items in zip(askings, facts, strict=True)
         ]
 
-    def _facts(
-        self,
-        connection: Connection,
-        shard: int,
-        item: c.Check,
-        found: Mapping[int, PatientFacts],
-        services: Mapping[str, ServiceRecord],
-        now_ms: int,
-    ) -> Facts:
-        patient = found.get(item.query.address.patient) if item.query.address else None
-        facts = self._exchanges.facts(connection, shard, item.query, patient, services, now_ms, exchange=item.exchange)
+    def _facts(self, gathered: Gathered, item: c.Check) -> Facts:
+        facts = self._gatherer.facts(gathered, item.query, exchange=item.exchange)
         return resting_on(facts, item.resources) if item.resources else facts
 
 

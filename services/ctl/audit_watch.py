@@ -5,11 +5,9 @@ said. Leaves the watch itself to `watching`.
 """
 
 import asyncio
-import signal
-from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +21,7 @@ from services.chassis.ledger import CONSENT_PATH, LedgerLogs
 from services.chassis.tls import TlsFiles
 from services.chassis.witness import FOLLOW_S, Witness
 from services.ctl.call import PORTS
+from services.ctl.until import until_asked
 from services.ctl.watching import CONTINUES, UNKNOWN, Report, Watch
 from services.ctl.witness_file import WitnessFileError, held
 from services.errors import AccordError
@@ -73,24 +72,10 @@ def watch(
 
 async def _run(one: Watch, channels: Channels, every_s: float, *, once: bool) -> int:
     try:
-        return await _until_asked(one.follow(every_s, once=once))
+        status = await until_asked(one.follow(every_s, once=once))
+        return CONTINUES if status is None else status
     finally:
         await channels.close()
-
-
-async def _until_asked(work: Coroutine[Any, Any, int]) -> int:
-    """What `work` returns; CONTINUES when SIGINT or SIGTERM ends it first."""
-    asked, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
-    working, asks = asyncio.create_task(work), asyncio.create_task(asked.wait())
-    await asyncio.wait({working, asks}, return_when=asyncio.FIRST_COMPLETED)
-    asks.cancel()
-    if not working.done():
-        working.cancel()
-        await asyncio.wait({working})
-        return CONTINUES
-    return working.result()
 
 
 def _cosigner(key: Path | None, name: str | None) -> Cosigner | None:

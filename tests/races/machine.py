@@ -135,7 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """One of age, one who comes of age soon, one who was informed and not asked."""
         asked = [c.OpenProfile(ins(1)), c.OpenProfile(ins(2), majority_ms=self.now_ms + MAJORITY_MS)]
         for item in (*asked, c.OpenProfile(ins(3), opt_out=True)):
-            profile = self.call(self.bench.ledger.open_profile(item))
+            profile = self.call(self.bench.across.open_profile(item))
             opens_ms = self.now_ms + SIX_WEEKS_MS if item.opt_out else None
             person = Person(profile.status.value, majority_ms=item.majority_ms, opens_ms=opens_ms)
             self.world = self.world.put(profile.address.patient, person)

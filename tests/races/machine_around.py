@@ -131,7 +131,7 @@ class AroundMachine(LedgerMachine):
             request_id="",
             digest="once",
         )
-        answer, new = self.call(self.bench.ledger.grant(item, request.shard, request.request)), self.gained()
+        answer, new = self.call(self.bench.across.grant(item, request.shard, request.request)), self.gained()
         if refusal is not None:
             assert (answer, new) == (refusal, [])
             return False

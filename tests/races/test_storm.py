@@ -13,8 +13,8 @@ from sqlalchemy import select
 from services.consent import exchanges, sources
 from services.consent.locked import Locked
 from services.consent.shard import ShardLog
-from services.consent.store.facts import PATIENT, PatientFacts, facts_of
-from services.consent.store.facts import patient_facts as read_facts
+from services.consent.store.facts import PATIENT, PatientFacts, patient_facts
+from services.consent.store.facts import facts_asked as read_facts
 from tests.contract.consent.behind import change
 from tests.races.arena import Arena
 from tests.races.campaign import Match, Tally, campaign
@@ -88,7 +88,7 @@ async def test_a_ledger_that_gathers_its_facts_before_the_lock_is_caught(
     def gathering(log: ShardLog, *args: Any) -> Iterator[Locked]:
         with log._database.read() as connection:
             everybody = connection.execute(select(PATIENT.c.id)).scalars().all()
-            early.facts = facts_of(connection, log.shard, everybody)
+            early.facts = patient_facts(connection, log.shard, everybody)
         with locked(log, *args) as taken:
             yield taken
 
@@ -96,7 +96,7 @@ async def test_a_ledger_that_gathers_its_facts_before_the_lock_is_caught(
         return {query.address.patient: early.facts[query.address.patient] for query in queries}
 
     monkeypatch.setattr(ShardLog, "locked", gathering)
-    monkeypatch.setattr(exchanges, "patient_facts", gathered)
+    monkeypatch.setattr(exchanges, "facts_asked", gathered)
     await catch(sqlite_in(tmp_path), what)
 
 
@@ -111,7 +111,7 @@ async def test_a_replica_that_answers_questions_from_what_it_read_before_is_caug
         known.update(fresh)
         return answer
 
-    monkeypatch.setattr(sources, "patient_facts", remembered)
+    monkeypatch.setattr(sources, "facts_asked", remembered)
     await catch(sqlite_in(tmp_path), "which was right at no point")
 
 

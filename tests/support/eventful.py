@@ -59,7 +59,7 @@ async def everything(bench: Bench) -> None:
 async def _consents(bench: Bench) -> c.Address:
     address = await bench.open_profile(c.OpenProfile(ins(1), opt_out=True))
     await bench.ledger.do(c.MoveProfile(address, EntryType.PROFILE_ACTIVATED, HOLDER))
-    await bench.ledger.add_identity(c.AddIdentity(ins(101), address))
+    await bench.across.add_identity(c.AddIdentity(ins(101), address))
     for service in (SENDER, RECIPIENT):
         await bench.ledger.do(c.Pair(address, service))
     limits = Limits(quota=Quota(5, 3600), exceptions=frozenset({"type:PRESC-BIO"}))
@@ -127,7 +127,7 @@ async def _requests(bench: Bench, address: c.Address) -> None:
         for number in range(3)
     ]
     granting = c.Grant(address, SENDER, EVERYTHING, None, end_ms, NOTICE, HOLDER, "", "d", assertion=asserted(bench))
-    await bench.ledger.grant(granting, asked[0].shard, asked[0].request)
+    await bench.across.grant(granting, asked[0].shard, asked[0].request)
     await bench.ledger.do(c.DecideRequest(asked[1].shard, asked[1].request, address, False, HOLDER))
     moved = await bench.open_profile(c.OpenProfile(ins(3)))
     for move, actor in (

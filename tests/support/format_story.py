@@ -10,14 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.chassis.db import Database
 from services.chassis.keys import derive
+from services.chassis.migrations import migrate
 from services.chassis.registry import Snapshot
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import CONSENT, PORTAL, Identifiers
 from services.consent.domain.lifecycle import ConsentState
 from services.consent.handlers import build_handlers
+from services.consent.migrations import FOLDER
 from services.consent.proofs import Proofs
 from services.consent.shard import ShardLog
-from services.consent.tables import metadata
 from services.consent.vault import Vault
 from services.errors import Reason
 from services.formats.acknowledgement import Acknowledgement
@@ -89,7 +90,7 @@ class Story:
     def __post_init__(self) -> None:
         counter = itertools.count()
         self.database = Database(f"sqlite:///{self.folder}/examples.db")
-        self.database.create(metadata)
+        migrate(self.database, FOLDER)
         self.vault = Vault(lambda label: derive(MASTER, label), lambda n: _digest(f"random {next(counter)}")[:n])
         self.identifiers = Identifiers(lambda audience: derive(MASTER, f"identifiers of {audience}"))
         locals_ = itertools.count(0x0123_4567_89AB_CDEF)

@@ -8,11 +8,13 @@ from pathlib import Path
 from services.chassis.clock import SystemClock
 from services.chassis.db import Database
 from services.chassis.keys import load_ed25519
+from services.chassis.migrations import migrate
+from services.consent.across import Across
 from services.consent.domain import commands as c
 from services.consent.handlers import build_handlers
 from services.consent.ledger import Ledger
+from services.consent.migrations import FOLDER
 from services.consent.shard import ShardLog
-from services.consent.tables import metadata
 from services.ctl import keys
 from services.ctl.ledger.opening import read_settings, secrets_of
 from services.tlog.note import NoteSigner
@@ -68,15 +70,16 @@ class Site:
         key, known = load_ed25519(settings.keys.log), secrets_of(settings)
         signer = NoteSigner(f"{DOMAIN}/ledger/{settings.epoch}/0", key.sign, key.public_key().public_bytes_raw())
         database, clock = Database(settings.database_url), SystemClock()
-        database.create(metadata)
+        migrate(database, FOLDER)
         log = ShardLog(0, database, signer, known.vault, clock, os.urandom, 1000, settings.epoch)
         handlers = build_handlers(known.vault, known.identifiers, secrets.randbits)
         ledger = Ledger(database, [log], self.view, known.vault, clock, handlers)  # type: ignore[arg-type]
+        across = Across(database, ledger, clock)
         try:
             ledger.start()
             for _ in range(patients):
                 self.patients += 1
-                profile = await ledger.open_profile(c.OpenProfile(ins(self.patients)))
+                profile = await across.open_profile(c.OpenProfile(ins(self.patients)))
                 await ledger.do(c.Pair(profile.address, SENDER))
             return ledger.proofs.checkpoints()[0]
         finally:

@@ -15,6 +15,7 @@ from services.chassis.db import Database
 from services.chassis.keys import derive
 from services.chassis.migrations import migrate
 from services.chassis.registry import Snapshot
+from services.consent.across import Across
 from services.consent.advice import Advice
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
@@ -154,9 +155,14 @@ class Bench:
         assert commitment(*kept) == self.opened(index, shard)["facts"]
         return loads_canonical(kept[1], MAX_BODY)
 
+    @property
+    def across(self) -> Across:
+        """What touches two shards."""
+        return Across(self.database, self.ledger, self.clock)
+
     async def open_profile(self, item: c.OpenProfile) -> c.Address:
         """The address of a profile, opened if it was not."""
-        return (await self.ledger.open_profile(item)).address
+        return (await self.across.open_profile(item)).address
 
     def find_consent(self, shard: int, consent: int) -> c.Consent | None:
         """A consent as it stands."""
@@ -284,5 +290,5 @@ def build(
     handlers = build_handlers(vault, identifiers, secrets.randbits, shards=shards)
     ledger = Ledger(opened, logs, view, vault, clock, handlers)  # type: ignore[arg-type]
     ledger.start()
-    advice = Advice(opened, ledger, view, clock, handlers.exchanges)  # type: ignore[arg-type]
+    advice = Advice(opened, ledger, view, clock, identifiers)  # type: ignore[arg-type]
     return Bench(opened, ledger, advice, view, clock, vault, logs, identifiers)

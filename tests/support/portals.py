@@ -42,10 +42,10 @@ class Portal:
         view: Any = bench.view
         self.bench, self.names = bench, Names(bench.identifiers, allow_test_ins=True)
         self.hand = PortalHand(PORTAL_KEY, DOMAIN, lambda: bench.clock.now_ms // 1000)
-        answers = Answers(bench.database, bench.ledger, view, bench.vault, bench.clock)
-        grants = Grants(bench.database, bench.ledger, Assertions(trust, bench.clock), bench.clock)
+        answers = Answers(bench.database, bench.ledger, bench.across, view, bench.vault, bench.clock)
+        grants = Grants(bench.database, bench.ledger, bench.across, Assertions(trust, bench.clock), bench.clock)
         serve: Any = (ConsentServicer, ConsentRequestServicer, PlatformServicer)  # the stubs' classes look abstract
-        self.consents: ConsentServicer = serve[0](bench.ledger, grants, answers, self.names)
+        self.consents: ConsentServicer = serve[0](bench.ledger, bench.across, grants, answers, self.names)
         self.requests: ConsentRequestServicer = serve[1](bench.ledger, answers, self.names)
         mass = Platform(bench.database, bench.ledger)
         self.platform: PlatformServicer = serve[2](bench.ledger, mass, self.names, bench.vault.person_hash)

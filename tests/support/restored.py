@@ -185,8 +185,8 @@ async def lose(url: str, folder: Path, *, tiles: bool = False) -> Loss:
     while await bench.ledger.sweep(0):
         pass
     given = [[await bench.grant(address, service) for service in (SENDER, RECIPIENT)] for address in patients]
-    await bench.ledger.add_identity(c.AddIdentity(ins(1001), patients[1]))
-    await bench.ledger.add_identity(c.AddIdentity(ins(1002), patients[1]))
+    await bench.across.add_identity(c.AddIdentity(ins(1001), patients[1]))
+    await bench.across.add_identity(c.AddIdentity(ins(1002), patients[1]))
     await bench.ledger.do(_asking(bench, "request-before"))
     backup, sizes = copy_of(bench.database), bench.ledger.proofs.sizes()
     witness = Witness(Shown(bench.ledger.proofs), memory := Memory(), trust_of(1))

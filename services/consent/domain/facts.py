@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from services.consent.domain.lifecycle import ConsentState, ProfileStatus
 from services.consent.domain.terms import NO_LIMITS, Effect, Limits
-from services.formats.lease import Convention, Status
+from services.formats.lease import Convention, ServiceRecord, Status
 from services.formats.rights import Basis, Direction, Purpose, Scope
 
 
@@ -65,6 +65,11 @@ class Facts:
     data_from_ms: int | None = None
     data_until_ms: int | None = None
     basis: Basis = Basis.CONSENT
+
+
+def standing_of(record: ServiceRecord | None) -> Standing | None:
+    """Where a service stands by its registry record."""
+    return Standing(record.status, record.convention) if record is not None else None
 
 
 def resting_on(facts: Facts, resources: frozenset[str]) -> Facts:

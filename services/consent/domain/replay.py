@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.consent.domain import decision as d
+from services.consent.domain.facts import standing_of
 from services.consent.domain.lifecycle import ConsentState, ProfileStatus
 from services.consent.domain.terms import Limits
 from services.consent.domain.values import Query
@@ -96,7 +97,7 @@ def _read_party(members: Members, record_of: RecordOf) -> d.Party:
     party = d.Party(
         service=members.text("service", SERVICE_NAME),
         direction=Direction(members.text("direction")),
-        standing=d.Standing(record.status, record.convention) if record else None,
+        standing=standing_of(record),
         paired=members.boolean("paired"),
         consents=members.items("consents", lambda item, what: _read_consent(Members(item, what))),
     )

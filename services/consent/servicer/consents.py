@@ -5,6 +5,7 @@ from accord.consent.v1 import consent_pb2
 from accord.consent.v1 import consent_service_pb2 as pb
 from accord.consent.v1 import consent_service_pb2_grpc as pb_grpc
 
+from services.consent.across import Across
 from services.consent.answers import Answers
 from services.consent.convert import consents as convert
 from services.consent.convert import profiles, requests
@@ -21,12 +22,13 @@ Context = grpc.ServicerContext
 class ConsentServicer(pb_grpc.ConsentServiceServicer):
     """Profiles, pairings and consents."""
 
-    def __init__(self, ledger: Ledger, grants: Grants, answers: Answers, names: Names) -> None:
-        self._ledger, self._grants, self._answers, self._names = ledger, grants, answers, names
+    def __init__(self, ledger: Ledger, across: Across, grants: Grants, answers: Answers, names: Names) -> None:
+        self._ledger, self._across, self._names = ledger, across, names
+        self._grants, self._answers = grants, answers
 
     async def OpenProfile(self, request: pb.OpenProfileRequest, _: Context) -> pb.OpenProfileResponse:
         """Opens a profile."""
-        profile = await self._ledger.open_profile(profiles.opening(request, self._names))
+        profile = await self._across.open_profile(profiles.opening(request, self._names))
         state = consent_pb2.ProfileState.Value("PROFILE_STATE_" + profile.status)
         return pb.OpenProfileResponse(profile=self._names.profile_name(profile.address), state=state)
 
@@ -48,7 +50,7 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
     async def AddIdentity(self, request: pb.AddIdentityRequest, _: Context) -> pb.AddIdentityResponse:
         """Records another identity."""
         item = c.AddIdentity(self._names.ins(request.patient), self._names.profile(request.profile))
-        await self._ledger.add_identity(item)
+        await self._across.add_identity(item)
         return pb.AddIdentityResponse()
 
     async def AddRepresentative(self, request: pb.AddRepresentativeRequest, _: Context) -> pb.AddRepresentativeResponse:

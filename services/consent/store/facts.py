@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select
 
 from services.consent import tables
-from services.consent.domain.decision import ConsentFact
-from services.consent.domain.lifecycle import ConsentState, ProfileStatus
-from services.consent.domain.terms import NO_LIMITS, Limits
+from services.consent.domain.lifecycle import ProfileStatus
+from services.consent.domain.terms import Limits
 from services.consent.domain.values import Query
 from services.formats.canonical import Members
 from services.formats.rights import Scope
@@ -19,14 +19,26 @@ PATIENT, PAIRING, CONSENT = tables.table(tables.Patient), tables.table(tables.Pa
 IDENTITY, QUOTA_USE = tables.table(tables.Identity), tables.table(tables.QuotaUse)
 
 
+class StoredConsent(NamedTuple):
+    """A consent as its row has it: `id` is local, `scope` and `limits` are read by those who need them."""
+
+    id: int
+    state: str
+    revision: int
+    scope: str
+    limits: str
+    start_ms: int
+    end_ms: int
+
+
 @dataclass(slots=True)
 class PatientFacts:
-    """Profile, keyed hashes of the identities, pairings (service → subject), consents by service with their local ids."""
+    """Profile, keyed hashes of the identities, pairings (service → subject), consents by service."""
 
     status: ProfileStatus
     ins_hashes: list[bytes]
     subjects: dict[str, str] = field(default_factory=dict)
-    consents: dict[str, list[tuple[int, ConsentFact]]] = field(default_factory=dict)
+    consents: dict[str, list[StoredConsent]] = field(default_factory=dict)
 
 
 _FACTS = (
@@ -69,13 +81,13 @@ _COUNT_USES = select(
 _ADD_USE = insert(QUOTA_USE)
 
 
-def patient_facts(connection: Connection, shard: int, queries: Iterable[Query]) -> Mapping[int, PatientFacts]:
+def facts_asked(connection: Connection, shard: int, queries: Iterable[Query]) -> Mapping[int, PatientFacts]:
     """The facts of every patient asked about."""
-    return facts_of(connection, shard, {query.address.patient for query in queries if query.address is not None})
+    return patient_facts(connection, shard, {query.address.patient for query in queries if query.address is not None})
 
 
-def facts_of(connection: Connection, shard: int, patients: Iterable[int]) -> Mapping[int, PatientFacts]:
-    """The facts of these patients, those that exist; quotas are not counted yet."""
+def patient_facts(connection: Connection, shard: int, patients: Iterable[int]) -> Mapping[int, PatientFacts]:
+    """The facts of these patients, those that exist."""
     wanted = sorted(patients)
     if not wanted:
         return {}
@@ -90,32 +102,15 @@ def facts_of(connection: Connection, shard: int, patients: Iterable[int]) -> Map
         if service is not None:
             facts.subjects[service] = subject
         if consent is not None:
-            facts.consents.setdefault(service, []).append((consent, _fact(*fact)))
+            facts.consents.setdefault(service, []).append(StoredConsent(consent, *fact))
     return found
 
 
-def _fact(state: str, revision: int, scope: str, limits: str, start_ms: int, end_ms: int) -> ConsentFact:
-    # The revision's external name is the use case's to give: enciphering it for rows nobody chooses would be waste.
-    return ConsentFact(
-        str(revision),
-        ConsentState(state),
-        read_scope(scope),
-        start_ms,
-        end_ms,
-        read_limits(limits) if limits else NO_LIMITS,
-    )
-
-
-def with_uses(
-    connection: Connection, shard: int, consent: int, fact: ConsentFact, exchange: str, now_ms: int
-) -> ConsentFact:
-    """A consent's fact with what its quota has counted in the current window, and whether this exchange is among it."""
-    quota = fact.limits.quota
-    if quota is None:
-        return fact
-    key = {"shard": shard, "consent": consent, "exchange": exchange, "from_ms": quota.window(fact.start_ms, now_ms)}
+def count_uses(connection: Connection, shard: int, consent: int, exchange: str, from_ms: int) -> tuple[int, bool]:
+    """What a consent's quota has counted since `from_ms`, and whether this exchange is among all it ever counted."""
+    key = {"shard": shard, "consent": consent, "exchange": exchange, "from_ms": from_ms}
     used, counted = connection.execute(_COUNT_USES, key).one()
-    return replace(fact, used=used, counted=bool(counted))
+    return used, bool(counted)
 
 
 def add_use(connection: Connection, shard: int, consent: int, exchange: str, now_ms: int) -> None:

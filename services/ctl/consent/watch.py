@@ -29,6 +29,7 @@ from services.ctl.consent.access import (
     explained,
     print_json,
 )
+from services.ctl.until import until_asked
 
 PAUSE_S = 1.0
 """After a stream that broke: the ledger may be starting again."""
@@ -63,9 +64,7 @@ def watch(
     told = Told(cursor, as_json)
     with explained():
         try:
-            asyncio.run(_watch(Access(folder, role, target, trust_domain), told))
-        except KeyboardInterrupt:
-            return
+            asyncio.run(until_asked(_watch(Access(folder, role, target, trust_domain), told)))
         finally:
             if told.cursor:
                 errors.print(f"go on with --cursor {told.cursor}", highlight=False)

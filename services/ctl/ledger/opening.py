@@ -9,9 +9,11 @@ from pathlib import Path
 from services.chassis.config import ConfigError, load_settings
 from services.chassis.db import Database
 from services.chassis.keys import derive, load_secret
+from services.chassis.migrations import require
 from services.consent.config import Settings
 from services.consent.domain.identifiers import Identifiers
 from services.consent.integrity import Secrets
+from services.consent.migrations import SUPPORTED
 from services.consent.vault import Vault
 from services.formats.canonical import FormatError
 from services.formats.trust import Trust, parse_trust
@@ -28,9 +30,10 @@ def read_settings(config: Path) -> tuple[Settings, Trust]:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """The ledger's database, closed at the end."""
+    """The ledger's database, closed at the end. Raises: SchemaError where it is not this release's, saying what to do."""
     database = Database(settings.database_url)
     try:
+        require(database, SUPPORTED)
         yield database
     finally:
         database.close()

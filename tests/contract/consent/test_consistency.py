@@ -14,7 +14,6 @@ from services.consent.advice import Advice
 from services.consent.domain import commands as c
 from services.consent.domain.decision import Permit
 from services.consent.domain.vector import Vector
-from services.consent.exchanges import ExchangeHandlers
 from services.consent.horizon import ANY, LATEST, Consistency, Horizon
 from services.consent.sources import open_replica
 from services.errors import AccordError, Reason
@@ -136,9 +135,10 @@ class Lagging:
 
     def __init__(self, primary: Bench, replica: Database) -> None:
         view: Any = primary.view
-        exchanges = ExchangeHandlers(primary.vault, primary.identifiers)
         self.primary, self.replica = primary, replica
-        self.advice = Advice(primary.database, primary.ledger, view, primary.clock, exchanges, replica=replica)
+        self.advice = Advice(
+            primary.database, primary.ledger, view, primary.clock, primary.identifiers, replica=replica
+        )
         self.address = c.Address(0, 0)
         self.before = self.after = Vector(1, (0,))
 

@@ -27,7 +27,7 @@ def portal(bench: Bench) -> Portal:
 async def state(portal: Portal, profile: str) -> Any:
     """Where a profile stands, as opening it again tells."""
     address = portal.address(profile)
-    return P.Value(f"PROFILE_STATE_{(await portal.bench.ledger.read_profile(address)).status}")
+    return P.Value(f"PROFILE_STATE_{(await portal.bench.across.profile(address)).status}")
 
 
 async def test_who_says_nothing_for_six_weeks_has_a_profile_that_is_open_but_not_activated(

@@ -339,7 +339,7 @@ async def test_a_profile_is_read_with_its_dates(bench: Bench) -> None:
     calling()
     majority_ms = bench.clock.now_ms + DAY_MS
     opened = c.OpenProfile(ins(1), opt_out=True, majority_ms=majority_ms)
-    profile = await bench.ledger.open_profile(opened)
+    profile = await bench.across.open_profile(opened)
     name = readers.profile(profile.address)
     found = (await readers.reader.GetProfile(pb.GetProfileRequest(profile=name), CALL)).profile
     assert found == consent_pb2.Profile(

@@ -147,6 +147,6 @@ async def test_whoever_is_no_service_has_no_requests(bench: Bench, portal: Porta
     refused = portal.requests.RequestConsent(portal.asking(), CONTEXT)
     assert await reason_of(refused) is Reason.NOT_PERMITTED
     view = bench.view
-    answers = Answers(bench.database, bench.ledger, view, bench.vault, bench.clock)  # type: ignore[arg-type]
+    answers = Answers(bench.database, bench.ledger, bench.across, view, bench.vault, bench.clock)  # type: ignore[arg-type]
     place = portal.names.request(asked.name)
     assert await reason_of(answers.own("services/", *place)) is Reason.RESOURCE_NOT_FOUND
