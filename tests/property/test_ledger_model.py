@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from services.consent import exchanges, profiles
+from services.consent import exchanges, moves
 from services.consent.domain import commands as c
 from services.consent.store.consents import consents_of
 from services.consent.store.patients import find_profile
@@ -94,7 +94,7 @@ def test_every_command_does_what_the_model_foretells_on_postgresql(postgres: Pos
 
 @pytest.mark.parametrize(
     ("owner", "rule"),
-    [(profiles.ProfileHandlers, "_move_consents"), (exchanges, "add_use")],
+    [(moves.ProfileMoves, "_take_along"), (exchanges, "add_use")],
     ids=["profiles move alone", "quotas are not counted"],
 )
 def test_a_ledger_without_one_of_its_rules_is_caught(
