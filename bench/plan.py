@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 MIB = 1 << 20
-CHECK_BAR, AUTHORIZE_BAR, FORWARD_GOAL = 0.5, 0.3, 0.33
+CHECK_BAR, AUTHORIZE_BAR, FORWARD_GOAL = 0.5, 0.5, 0.33
 """What share of the bare echo's calls a second, and of the bare relay's speed, Accord has to reach."""
 
 

@@ -69,10 +69,11 @@ class Bench:
         if not known and stack.folder.exists():
             shutil.rmtree(stack.folder)
         stack.prepare()
-        self._start(stack, "registry")
         if not known:
+            self._start(stack, "registry")
             await self._seed(stack)
         restore(stack)
+        self._start(stack, "registry")
 
     async def _seed(self, stack: Stack) -> None:
         with self._progress() as progress:

@@ -33,6 +33,7 @@ from services.consent.convert.names import Names
 from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
 from services.consent.handlers import build_handlers
+from services.consent.indexing import Indexer
 from services.consent.locked import Locked
 from services.consent.migrations.start import prepare
 from services.consent.shard import ShardLog
@@ -49,9 +50,10 @@ from services.nomenclature.ins import Ins
 from services.nomenclature.oids import INS_NIR_TEST
 from services.tlog.note import NoteSigner
 
-FORMAT = 2
+FORMAT = 4
 """Changes when what is seeded changes."""
 BATCH = 1000
+_KEPT = ("consent", "registry")
 DAYS = 1000
 SENDER, RECIPIENT = "bench-sender", "bench-recipient"
 EVERYTHING = Scope(frozenset(CATEGORIES), frozenset(Direction), frozenset(Purpose))
@@ -77,8 +79,10 @@ def matricule(number: int) -> str:
 
 def is_seeded(folder: Path, patients: int) -> bool:
     """Whether a folder holds a ledger seeded with these parameters, complete."""
-    marker = folder / "seed.json"
-    return marker.exists() and json.loads(marker.read_text())["parameters"] == _parameters(patients)
+    marker, kept = folder / "seed.json", (folder / f"seeded-{name}.db" for name in _KEPT)
+    if not all(file.exists() for file in (marker, *kept)):
+        return False
+    return bool(json.loads(marker.read_text())["parameters"] == _parameters(patients))
 
 
 def load_patients(folder: Path) -> list[Patient]:
@@ -88,21 +92,38 @@ def load_patients(folder: Path) -> list[Patient]:
 
 
 def restore(stack: Stack) -> None:
-    """Gives the stack's consent process a fresh copy of the seeded database."""
+    """Gives the stack's registry and consent process, neither running, fresh copies of the seeded databases.
+
+    Both: a registry that has witnessed a longer log would take the seeded one for a ledger rolled back.
+    """
     data = stack.folder / "data"
-    for left in data.glob("consent.db*"):
-        left.unlink()
-    shutil.copyfile(stack.folder / "seeded.db", data / "consent.db")
+    for name in _KEPT:
+        for left in data.glob(f"{name}.db*"):
+            left.unlink()
+        shutil.copyfile(stack.folder / f"seeded-{name}.db", data / f"{name}.db")
     os.sync()  # what is still to be written back would be paid by the first commits measured
 
 
 async def seed(stack: Stack, patients: int, advance: Advance) -> float:
-    """Seeds a prepared stack whose registry serves, and returns the seconds the ledger took."""
+    """Seeds a prepared stack whose registry serves, stops that, and returns the seconds the ledger took."""
     async with People(stack) as people:
         for number, (name, siren) in enumerate(((SENDER, "552100554"), (RECIPIENT, "443061841")), 1):
             referenced = service(name, name, f"1.2.250.1.999.{number}", Partner(stack, name).prepare())
             await people.reference(referenced, siren=siren)
-    return _Seeder(stack, await _snapshot(stack), advance).seed(patients)
+    seconds = _Seeder(stack, await _snapshot(stack), advance).seed(patients)
+    await _index(stack)
+    stack.stop_one("registry")
+    shutil.copyfile(stack.folder / "data" / "registry.db", stack.folder / "seeded-registry.db")
+    return seconds
+
+
+async def _index(stack: Stack) -> None:
+    # A process that still indexes what was seeded would be measured at that.
+    database = Database(f"sqlite:///{(stack.folder / 'seeded-consent.db').resolve()}")
+    indexer = Indexer(database)
+    await indexer.catch_up(indexer.logs())
+    await indexer.close()
+    database.close()
 
 
 async def _snapshot(stack: Stack) -> Snapshot:
@@ -124,7 +145,7 @@ class _Seeder:
         self._names = Names(identifiers, allow_test_ins=True)
         self._handlers = build_handlers(vault, identifiers, secrets.randbits)
         self._portal = load_signer(stack.folder / "keys" / keys.PORTAL)
-        self._file = stack.folder / "seeded.db"
+        self._file = stack.folder / "seeded-consent.db"
         self._database = Database(f"sqlite:///{self._file.resolve()}")
         prepare(self._database)
         key = load_ed25519(stack.folder / "keys" / keys.LOG)

@@ -8,6 +8,7 @@ No lock of a head is taken. Leaves to `fsck` whether entries and rows still agre
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,8 @@ from services.formats.times import instant_of
 BATCH = 256
 """Rows of one transaction: SQLite's writers wait for one another."""
 FOLLOW_S = 1.0
+IDLE_SHARE = 4.0
+"""How long it rests for each second that it works while nobody waits for it: decisions want the same core and lock."""
 _CLEAR = ("type", "actor", "subject", "service", "counterparty", "reason")
 _log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class Indexer:
         """For ever; what fails now is tried again at the next turn."""
         while True:
             try:
-                await self.catch_up(await self._run(self.logs))
+                await self.catch_up(await self._run(self.logs), idle_share=IDLE_SHARE)
             except (AccordError, ValueError) as error:
                 _log.warning("the trace index waits", extra={"fields": {"problem": type(error).__name__}})
             await asyncio.sleep(FOLLOW_S)
@@ -47,11 +50,13 @@ class Indexer:
         with self._database.read() as connection:
             return traces.logs(connection)
 
-    async def catch_up(self, logs: Iterable[Log]) -> None:
+    async def catch_up(self, logs: Iterable[Log], *, idle_share: float = 0.0) -> None:
         """Returns once each log's rows have reached the size given. Raises: AccordError, ValueError for no entry at all."""
         for log in logs:
+            began = time.perf_counter()
             while await self._run(lambda log=log: self._step_once(log)):
-                pass
+                await asyncio.sleep((time.perf_counter() - began) * idle_share)
+                began = time.perf_counter()
 
     async def rebuild(self, log: Log) -> None:
         """Makes all rows of a log anew."""

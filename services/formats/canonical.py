@@ -35,24 +35,27 @@ def dumps(value: Any) -> bytes:
 def _is_plain(value: Any) -> bool:
     """Whether a value holds only strings, integers within RFC 8785, literals, lists, and objects with ASCII names."""
     left = [value]
-    while left:
-        item = left.pop()
+    for item in left:  # which grows meanwhile, by whatever is no plain string
         kind = type(item)
         if kind is dict:
-            if not all(type(name) is str and name.isascii() for name in item):
+            if not _has_plain_names(item):
                 return False
-            left.extend(item.values())
+            left += [held for held in item.values() if type(held) is not str]
         elif kind is list:
-            left.extend(item)
-        elif not (kind is str or _is_simple(item)):
+            left += [held for held in item if type(held) is not str]
+        elif kind is int:
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                return False
+        elif not (item is None or kind is bool or isinstance(item, str)):
             return False
     return True
 
 
-def _is_simple(value: Any) -> bool:
-    if type(value) is int:
-        return -MAX_INTEGER <= value <= MAX_INTEGER
-    return value is None or isinstance(value, bool | str)
+def _has_plain_names(members: dict[Any, Any]) -> bool:
+    try:
+        return "".join(members).isascii()
+    except TypeError:
+        return False
 
 
 def loads(data: bytes | str) -> Any:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from services.formats.canonical import FormatError, Members
@@ -53,6 +54,7 @@ def touches(some: AbstractSet[str], asked: AbstractSet[str]) -> bool:
     return any(item in some or wider(item) in some or item in classes for item in asked)
 
 
+@lru_cache(maxsize=4096)
 def wider(category: str) -> str | None:
     """The class that covers a type of document; None for every other category and for an unknown type."""
     kind, _, code = category.partition(":")

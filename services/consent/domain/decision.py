@@ -22,7 +22,7 @@ from services.consent.domain.terms import Effect
 from services.errors import Reason
 from services.formats.lease import Status
 from services.formats.permit import PERMIT_LIFE_S
-from services.formats.rights import Basis, Direction, Scope
+from services.formats.rights import Basis, Direction, Scope, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,14 @@ def party_rules(party: Party, facts: Facts, now_ms: int) -> Iterator[Rule]:
     yield Reason.SERVICE_NOT_REFERENCED, status is Status.REFERENCED_WITH_EXCHANGE
     in_force = convention is not None and convention.in_force(now_ms) and lasts(convention.end_ms, now_ms)
     yield Reason.CONVENTION_NOT_IN_FORCE, in_force
-    asked = Scope(facts.categories, frozenset((party.direction,)), frozenset((facts.purpose,)))
-    yield Reason.CONVENTION_EXCEEDED, convention is not None and asked.within(convention.scope)
+    yield Reason.CONVENTION_EXCEEDED, convention is not None and _allows(convention.scope, party.direction, facts)
     yield Reason.NOT_PERMITTED, party.paired
     yield Reason.LABEL_EXCLUDED, party.direction is not Direction.READ or HIDDEN_FROM_PATIENT not in facts.labels
+
+
+def _allows(scope: Scope, direction: Direction, facts: Facts) -> bool:
+    asked = facts.purpose in scope.purposes and direction in scope.directions
+    return asked and covers(scope.categories, facts.categories)
 
 
 def find_ground(party: Party, facts: Facts, now_ms: int) -> ConsentFact | Failure:

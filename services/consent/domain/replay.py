@@ -5,6 +5,7 @@ registry record: the record itself stands once, beside the log, and is proven by
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from services.consent.domain import decision as d
@@ -64,11 +65,21 @@ def _consent_json(fact: d.ConsentFact) -> dict[str, Any]:
         "state": fact.state.value,
         "start": text_of(fact.start_ms),
         "end": text_of(fact.end_ms),
-        "scope": fact.scope.to_json(),
+        "scope": _scope_json(fact.scope),
     }
-    limits = fact.limits.to_json()
+    limits = _limits_json(fact.limits)
     members |= {"limits": limits} if limits else {}
     return members | ({"used": fact.used, "counted": fact.counted} if fact.limits.quota else {})
+
+
+@lru_cache(maxsize=4096)
+def _scope_json(scope: Scope) -> dict[str, Any]:
+    return scope.to_json()  # there are few of them, and millions of decisions
+
+
+@lru_cache(maxsize=4096)
+def _limits_json(limits: Limits) -> dict[str, Any]:
+    return limits.to_json()
 
 
 def read_facts(query: Members, facts: Members, record_of: RecordOf) -> d.Facts:

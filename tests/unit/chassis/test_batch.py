@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis import batch
 from services.chassis.batch import Batcher
 from services.errors import AccordError, Reason
 
@@ -110,7 +111,8 @@ async def test_up_to_busy_calls_never_linger() -> None:
     assert bench.batches == [list(range(8))]
 
 
-async def test_more_than_busy_calls_linger_until_the_batch_is_full() -> None:
+async def test_more_than_busy_calls_linger_while_more_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "LULL_S", 0.2)
     bench = Bench(busy=2, limit=5, linger_s=3600.0)
     tasks = bench.submit(*range(3))
     for _ in range(20):
@@ -121,8 +123,15 @@ async def test_more_than_busy_calls_linger_until_the_batch_is_full() -> None:
     assert bench.batches == [[0, 1, 2, 3, 4]]
 
 
-async def test_a_linger_ends_by_itself() -> None:
-    bench = Bench(busy=2, limit=64, linger_s=0.001)
+async def test_a_linger_ends_once_nobody_comes() -> None:
+    bench = Bench(busy=2, limit=64, linger_s=3600.0)
+    tasks = bench.submit(*range(3))
+    assert await bench.release_all(tasks) == ["done 0", "done 1", "done 2"]
+    assert bench.batches == [[0, 1, 2]]
+
+
+async def test_a_linger_ends_though_more_come() -> None:
+    bench = Bench(busy=2, limit=64, linger_s=0.0)
     tasks = bench.submit(*range(3))
     assert await bench.release_all(tasks) == ["done 0", "done 1", "done 2"]
     assert bench.batches == [[0, 1, 2]]
