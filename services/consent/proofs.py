@@ -7,27 +7,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from services.chassis.db import Database
-from services.consent import tables
-from services.consent.locked import DATA_KEY, HEAD, RECORD, facts_place
-from services.consent.shard import ENTRY, read_nodes
+from services.consent.locked import HEAD, RECORD, facts_place
+from services.consent.shard import read_nodes
+from services.consent.store.joins import DATA_KEY, ENTRY, OF_ENTRY, OPENED_BY, OPENING
 from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.tlog.proof import consistency_proof, inclusion_proof
 from services.tlog.tlog_proof import format_proof
 
-OPENING = tables.table(tables.Opening)
-_OWNER = (
-    OPENING.c.shard == DATA_KEY.c.shard,
-    OPENING.c.patient == DATA_KEY.c.patient,
-    OPENING.c.year == DATA_KEY.c.year,
-    OPENING.c.use == DATA_KEY.c.use,
-)
-_SAME_PLACE = (OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx)
 # The range is said of both sides: without statistics PostgreSQL would look at every opening of the shard for each entry.
 _IN_RANGE = (OPENING.c.idx >= bindparam("first"), OPENING.c.idx < bindparam("end"))
 _OPENED = (
     select(ENTRY.c.idx.label("place"), ENTRY.c.data, OPENING, DATA_KEY.c.wrapped)
-    .select_from(ENTRY.outerjoin(OPENING, and_(*_SAME_PLACE, *_IN_RANGE)).outerjoin(DATA_KEY, and_(*_OWNER)))
+    .select_from(ENTRY.outerjoin(OPENING, and_(OF_ENTRY, *_IN_RANGE)).outerjoin(DATA_KEY, OPENED_BY))
     .where(
         ENTRY.c.shard == bindparam("shard"),
         ENTRY.c.epoch == bindparam("epoch"),
@@ -208,7 +200,7 @@ class Proofs:
     @staticmethod
     def _sealed(connection: Connection, log: tuple[int, int], index: int) -> Any | None:
         at = (OPENING.c.shard == log[0], OPENING.c.epoch == log[1], OPENING.c.idx == index)
-        return connection.execute(select(OPENING, DATA_KEY.c.wrapped).where(*at, *_OWNER)).one_or_none()
+        return connection.execute(select(OPENING, DATA_KEY.c.wrapped).where(*at, OPENED_BY)).one_or_none()
 
 
 def _head(shard: int, epoch: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -7,10 +7,11 @@ import typer
 from services.chassis.config import ConfigError
 from services.ctl.audit import audit_app
 from services.ctl.authority import keys_app, pki_app
-from services.ctl.call import call, errors, explain
+from services.ctl.call import call, explain
 from services.ctl.consent import consent_app
 from services.ctl.demo import demo
 from services.ctl.ledger import ledger_app
+from services.ctl.options import errors
 from services.ctl.private_files import PkiError
 from services.ctl.stack import StackError
 from services.ctl.up import up

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from services.chassis.channels import Channels
 from services.chassis.clock import SystemClock
@@ -18,9 +17,8 @@ from services.chassis.config import ConfigError
 from services.chassis.identity import Identity
 from services.chassis.keys import load_ed25519
 from services.chassis.ledger import CONSENT_PATH, LedgerLogs
-from services.chassis.tls import TlsFiles
 from services.chassis.witness import FOLLOW_S, Witness
-from services.ctl.call import PORTS
+from services.ctl.options import LEDGER, STACK, Folder, Role, Target, errors, leaf
 from services.ctl.until import until_asked
 from services.ctl.watching import CONTINUES, UNKNOWN, Report, Watch
 from services.ctl.witness_file import WitnessFileError, held
@@ -28,8 +26,6 @@ from services.errors import AccordError
 from services.formats.trust import parse_trust
 from services.tlog.cosignature import Cosigner
 from services.tlog.note import NoteError
-
-errors = Console(stderr=True, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +35,9 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     state: Annotated[Path, typer.Option(help="Where the highest checkpoints are kept, from one run to the next.")],
-    folder: Annotated[Path, typer.Option(help="A folder with tls/NAME.crt, tls/NAME.key, ca/ca.crt.")] = Path("var/up"),
-    role: Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")] = "auditor",
-    target: Annotated[str, typer.Option(help="The ledger, host:port.")] = f"127.0.0.1:{PORTS['consent']}",
+    folder: Folder = STACK,
+    role: Role = "auditor",
+    target: Target = LEDGER,
     trust: Annotated[Path | None, typer.Option(help="TRUST; default: FOLDER/trust.json.")] = None,
     every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = FOLLOW_S,
     once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
@@ -57,8 +53,7 @@ def watch(
     """
     try:
         known, cosigner = parse_trust((trust or folder / "trust.json").read_bytes()), _cosigner(cosign_key, cosign_name)
-        tls = folder / "tls"
-        channels = Channels(TlsFiles(tls / f"{role}.crt", tls / f"{role}.key", folder / "ca" / "ca.crt"))
+        channels = Channels(leaf(folder, role))
         ledger = LedgerLogs(partial(channels.to, target, Identity(known.trust_domain, CONSENT_PATH)))
         with held(state) as memory:
             witness, report = Witness(ledger, memory, known), Report(target, memory, as_json)

@@ -16,7 +16,6 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from rich.console import Console
 
 from services.chassis.channel import open_channel
 from services.chassis.identity import Identity
@@ -24,10 +23,10 @@ from services.chassis.keys import load_signer
 from services.chassis.status import accord_error
 from services.chassis.tls import TlsFiles
 from services.ctl import keys
+from services.ctl.options import PORTS, STACK, Folder, Role, errors, leaf
 from services.ctl.portal import PortalHand
 from services.errors import MEANINGS, AccordError, Reason
 
-errors = Console(stderr=True, soft_wrap=True)
 SERVICES = {
     "registry": {"v1.registry_service": "RegistryService", "v1.catalog_service": "CatalogService"}
     | {"v1.lease_service": "LeaseService"},
@@ -36,7 +35,6 @@ SERVICES = {
     | {"v1.consent_request_service": "ConsentRequestService", "v1.platform_service": "PlatformService"},
     "exchange": {"v1.exchange_service": "ExchangeService"},
 }
-PORTS = {"registry": 7401, "consent": 7402, "exchange": 7403}
 
 
 def call(
@@ -44,8 +42,8 @@ def call(
         str, typer.Argument(help="Its full name, or its end: DecisionService/Check.", show_default=False)
     ],
     data: Annotated[str, typer.Option("-d", "--data", help="The request as JSON; @FILE reads it from a file.")] = "{}",
-    role: Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")] = "portal",
-    folder: Annotated[Path, typer.Option(help="The folder of the stack.")] = Path("var/up"),
+    role: Role = "portal",
+    folder: Folder = STACK,
     target: Annotated[str | None, typer.Option(help="host:port; default: the stack that accord up started.")] = None,
     trust_domain: Annotated[str, typer.Option(help="The trust domain.")] = "accord.example",
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 15.0,
@@ -72,10 +70,9 @@ def call(
         signer = load_signer(folder / "keys" / keys.PORTAL)
         assert_requests(requests, PortalHand(signer, trust_domain, lambda: int(time.time())))
     address = target or f"127.0.0.1:{PORTS[server]}"
-    tls = folder / "tls"
-    files = TlsFiles(tls / f"{role}.crt", tls / f"{role}.key", folder / "ca" / "ca.crt")
     try:
-        answer = asyncio.run(_call(address, files, Identity(trust_domain, f"/{server}"), descriptor, requests, timeout))
+        expected = Identity(trust_domain, f"/{server}")
+        answer = asyncio.run(_call(address, leaf(folder, role), expected, descriptor, requests, timeout))
     except AccordError as error:
         explain(error)
         raise typer.Exit(1) from None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.ctl.call import PORTS
+from services.ctl.options import PORTS
 from services.ctl.partners import Partner
 from services.ctl.people import People, service
 from services.ctl.stack import Stack

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, func, select
 
-from services.consent import tables
 from services.consent.domain.values import Address
-from services.consent.locked import DATA_KEY, RECORD
+from services.consent.locked import RECORD
 from services.consent.store.authorizations import AUTHORIZATION
 from services.consent.store.consents import REVISION
 from services.consent.store.facts import CONSENT
-from services.consent.store.traces import ENTRY, Log
+from services.consent.store.joins import DATA_KEY, ENTRY, OF_ENTRY, OPENED_BY, OPENING
+from services.consent.store.traces import Log
 
-OPENING = tables.table(tables.Opening)
 _SHARD: BindParameter[int] = bindparam("shard")
 _SEALED = (
     select(
@@ -28,18 +27,8 @@ _SEALED = (
         AUTHORIZATION.c.result,
     )
     .select_from(ENTRY)
-    .join(
-        OPENING, and_(OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx)
-    )
-    .outerjoin(
-        DATA_KEY,
-        and_(
-            DATA_KEY.c.shard == OPENING.c.shard,
-            DATA_KEY.c.patient == OPENING.c.patient,
-            DATA_KEY.c.year == OPENING.c.year,
-            DATA_KEY.c.use == OPENING.c.use,
-        ),
-    )
+    .join(OPENING, OF_ENTRY)
+    .outerjoin(DATA_KEY, OPENED_BY)
     .outerjoin(
         AUTHORIZATION,
         and_(

@@ -2,31 +2,24 @@
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
 
-from services.consent import tables
 from services.consent.domain.lifecycle import ProfileStatus
 from services.consent.domain.values import Address
 from services.consent.migrations.roles import erasing
 from services.consent.store.authorizations import AUTHORIZATION
 from services.consent.store.consents import ASSERTION, REQUEST, REVISION
 from services.consent.store.facts import CONSENT, IDENTITY, PAIRING, PATIENT, QUOTA_USE
+from services.consent.store.joins import DATA_KEY, OPENED_BY, OPENING
 from services.consent.store.patients import ALIAS, REPRESENTATIVE
 from services.consent.vault import Use
 
-DATA_KEY, OPENING = tables.table(tables.DataKey), tables.table(tables.Opening)
 _SHARD: BindParameter[int] = bindparam("shard")
 _OF_PATIENT: BindParameter[int] = bindparam("patient")
 _OWN_CONSENTS = select(CONSENT.c.id).where(CONSENT.c.shard == _SHARD, CONSENT.c.patient == _OF_PATIENT)
-_SEALED = (
-    OPENING.c.shard == DATA_KEY.c.shard,
-    OPENING.c.patient == DATA_KEY.c.patient,
-    OPENING.c.year == DATA_KEY.c.year,
-    OPENING.c.use == DATA_KEY.c.use,
-)
 _COUNT_OF_PATIENT = (
     select(func.count())
     .select_from(OPENING)
     .where(
-        *_SEALED,
+        OPENED_BY,
         OPENING.c.shard == _SHARD,
         OPENING.c.patient == _OF_PATIENT,
         OPENING.c.use.in_(bindparam("uses", expanding=True)),
@@ -36,7 +29,7 @@ _COUNT_OF_YEAR = (
     select(func.count())
     .select_from(OPENING)
     .where(
-        *_SEALED,
+        OPENED_BY,
         OPENING.c.shard == _SHARD,
         OPENING.c.year == bindparam("year"),
         OPENING.c.use == Use.TRACE.value,

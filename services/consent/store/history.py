@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
 
 from services.consent import tables
 from services.consent.domain.values import Address
-from services.consent.store.erasure import DATA_KEY, OPENING
 from services.consent.store.facts import QUOTA_USE
+from services.consent.store.joins import DATA_KEY, ENTRY, OF_ENTRY, OPENING
 from services.consent.vault import Use
 from services.formats.entry import Entry, EntryType, parse_entry
 
-HEAD, ENTRY, TRACE = tables.table(tables.Head), tables.table(tables.Entry), tables.table(tables.Trace)
+HEAD, TRACE = tables.table(tables.Head), tables.table(tables.Trace)
 RECORD = tables.table(tables.RegistryRecord)
 _SHARD: BindParameter[int] = bindparam("shard")
 _EPOCH: BindParameter[int] = bindparam("epoch")
@@ -58,9 +58,7 @@ _TRACED = (
 )
 _UNTRACED = (
     select(ENTRY.c.data)
-    .join(
-        OPENING, and_(OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx)
-    )
+    .join(OPENING, OF_ENTRY)
     .where(
         ENTRY.c.shard == _SHARD,
         ENTRY.c.epoch == _EPOCH,

@@ -8,9 +8,9 @@ from sqlalchemy import BigInteger, BindParameter, Connection, Select, and_, bind
 
 from services.consent.domain.values import Address
 from services.consent.store.consents import REVISION
-from services.consent.store.erasure import DATA_KEY, OPENING
 from services.consent.store.facts import CONSENT
-from services.consent.store.history import ENTRY, HEAD
+from services.consent.store.history import HEAD
+from services.consent.store.joins import DATA_KEY, ENTRY, OF_ENTRY, OPENED_BY, OPENING
 
 _SHARD: BindParameter[int] = bindparam("shard")
 _UNTIL: BindParameter[int] = bindparam("until_ms")
@@ -39,19 +39,8 @@ def _sealed() -> Select[Any]:
             ENTRY,
             and_(ENTRY.c.shard == REVISION.c.shard, ENTRY.c.epoch == REVISION.c.epoch, ENTRY.c.idx == REVISION.c.idx),
         )
-        .join(
-            OPENING,
-            and_(OPENING.c.shard == ENTRY.c.shard, OPENING.c.epoch == ENTRY.c.epoch, OPENING.c.idx == ENTRY.c.idx),
-        )
-        .outerjoin(
-            DATA_KEY,
-            and_(
-                DATA_KEY.c.shard == OPENING.c.shard,
-                DATA_KEY.c.patient == OPENING.c.patient,
-                DATA_KEY.c.year == OPENING.c.year,
-                DATA_KEY.c.use == OPENING.c.use,
-            ),
-        )
+        .join(OPENING, OF_ENTRY)
+        .outerjoin(DATA_KEY, OPENED_BY)
     )
 
 

@@ -22,23 +22,25 @@ from services.chassis.config import ConfigError
 from services.chassis.identity import Identity
 from services.chassis.ledger import CONSENT_PATH
 from services.chassis.status import accord_error
-from services.chassis.tls import TlsFiles
-from services.ctl.call import PORTS, explain
+from services.ctl.call import explain
+from services.ctl.options import LEDGER as LEDGER
+from services.ctl.options import STACK as STACK
+from services.ctl.options import Folder as Folder
+from services.ctl.options import Role as Role
+from services.ctl.options import Target as Target
+from services.ctl.options import console as console
+from services.ctl.options import errors as errors
+from services.ctl.options import leaf
 from services.errors import AccordError, Reason
 from services.formats.canonical import FormatError
 from services.formats.trust import Trust, parse_trust
 
 CALL_S = 30.0
 BROKEN, UNKNOWN = 1, 2
-console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-
-Folder = Annotated[Path, typer.Option(help="A folder with tls/NAME.crt, tls/NAME.key, ca/ca.crt, trust.json.")]
-Role = Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")]
-Target = Annotated[str, typer.Option(help="The ledger, host:port.")]
 TrustFile = Annotated[Path | None, typer.Option("--trust", help="TRUST; default: FOLDER/trust.json.")]
 KnownTrust = Annotated[Path, typer.Option("--trust", help="TRUST, from accord trust export.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-STACK, AUDITOR, LEDGER = Path("var/up"), "auditor", f"127.0.0.1:{PORTS['consent']}"
+AUDITOR = "auditor"
 STACK_TRUST = STACK / "trust.json"
 
 
@@ -76,8 +78,7 @@ class Access:
     @asynccontextmanager
     async def stub(self, trust: Trust) -> AsyncIterator["pb_grpc.AuditServiceAsyncStub"]:
         """The ledger's AuditService. Raises: ConfigError; whatever a call refuses, as AccordError."""
-        tls = self.folder / "tls"
-        files = TlsFiles(tls / f"{self.role}.crt", tls / f"{self.role}.key", self.folder / "ca" / "ca.crt")
+        files = leaf(self.folder, self.role)
         async with open_channel(self.target, files, Identity(trust.trust_domain, CONSENT_PATH)) as channel:
             try:
                 yield pb_grpc.AuditServiceStub(channel)

@@ -16,7 +16,6 @@ import grpc
 import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from rich.console import Console
 from rich.markup import escape
 
 from services.chassis.channel import open_channel
@@ -27,25 +26,28 @@ from services.chassis.keys import load_signer
 from services.chassis.status import DETAILS_KEY, accord_error
 from services.chassis.tls import TlsFiles, leaf_identity
 from services.ctl import keys
-from services.ctl.call import PORTS, explain
+from services.ctl.call import explain
+from services.ctl.options import LEDGER as LEDGER
+from services.ctl.options import REGISTRY as REGISTRY
+from services.ctl.options import STACK as STACK
+from services.ctl.options import Folder as Folder
+from services.ctl.options import Role as Role
+from services.ctl.options import Target as Target
+from services.ctl.options import console as console
+from services.ctl.options import errors as errors
+from services.ctl.options import leaf
 from services.ctl.portal import PortalHand
 from services.errors import AccordError, Kind, Reason
 
 CALL_S = 15.0
 NO, UNKNOWN = 1, 2
-console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-
-Folder = Annotated[Path, typer.Option(help="The folder of the stack: its leaves, its authority, the portal's key.")]
-Role = Annotated[str, typer.Option("--as", help="Whose leaf to use: FOLDER/tls/NAME.crt and .key.")]
 AsService = Annotated[
     str, typer.Option("--as", help="The service that asks, by its leaf: FOLDER/tls/NAME.crt and .key.")
 ]
-Target = Annotated[str, typer.Option(help="The ledger, host:port.")]
 Register = Annotated[str, typer.Option("--registry", help="The registry, host:port.")]
 Domain = Annotated[str, typer.Option(help="The trust domain.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one line for each message.")]
-STACK, PORTAL, DOMAIN = Path("var/up"), "portal", "accord.example"
-LEDGER, REGISTRY = f"127.0.0.1:{PORTS['consent']}", f"127.0.0.1:{PORTS['registry']}"
+PORTAL, DOMAIN = "portal", "accord.example"
 _UNANSWERED = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL, Kind.UNIMPLEMENTED})
 
 
@@ -76,8 +78,7 @@ class Access:
     @property
     def files(self) -> TlsFiles:
         """The speaker's leaf."""
-        tls = self.folder / "tls"
-        return TlsFiles(tls / f"{self.role}.crt", tls / f"{self.role}.key", self.folder / "ca" / "ca.crt")
+        return leaf(self.folder, self.role)
 
     def service(self) -> str:
         """The service that the leaf names, services/{service}. Raises: ConfigError for a leaf of nobody referenced."""
