@@ -12,16 +12,13 @@ from services.consent.domain import decision as d
 from services.consent.domain.identifiers import CONSENT, Identifiers
 from services.consent.domain.replay import facts_json, query_json
 from services.consent.gathering import Gathered, Gatherer
-from services.consent.locked import NOBODY, Locked, draft
+from services.consent.locked import NOBODY, STEP, Locked, draft
 from services.consent.store import authorizations, patients
 from services.consent.store.facts import PatientFacts, add_use, facts_asked
 from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.formats.entry import EntryType, Outcome, OutcomeResult, sha256_hex
 from services.nomenclature.ins import Ins
-
-SWEEP = 64
-"""Authorisations swept in one transaction: others wait for the same lock."""
 
 
 class ExchangeHandlers:
@@ -79,8 +76,8 @@ class ExchangeHandlers:
         return c.Outcome(item.shard, item.authorization, index)
 
     def sweep(self, locked: Locked, item: c.Sweep) -> int:
-        """Records UNKNOWN for up to SWEEP authorisations without outcome; answers how many. A late outcome supersedes it."""
-        unsettled = authorizations.find_unsettled(locked.connection, locked.shard, locked.epoch, item.before_ms, SWEEP)
+        """Records UNKNOWN for up to STEP authorisations without outcome; answers how many. A late outcome supersedes it."""
+        unsettled = authorizations.find_unsettled(locked.connection, locked.shard, locked.epoch, item.before_ms, STEP)
         for known in unsettled:
             _append_outcome(locked, known, "ledger", {}, Outcome(known.idx, OutcomeResult.UNKNOWN, 0), "")
         return len(unsettled)

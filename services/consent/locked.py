@@ -47,6 +47,8 @@ _KNOWN_RECORDS = (
 _ADD_RECORD = insert(RECORD)
 NOBODY = 0
 IDENTITY_YEAR = 0
+STEP = 64
+"""Things changed in one transaction where there may be many: others wait for the same lock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ from services.consent.domain import commands as c
 from services.consent.domain.asserted import Withdrawn
 from services.consent.domain.by_clock import by_clock
 from services.consent.domain.lifecycle import FINAL, ConsentState
-from services.consent.locked import Locked
+from services.consent.locked import STEP, Locked
 from services.consent.revisions import Revisions
 from services.consent.store import assertions, consents
 
-STEP = 64
-"""Assertions looked at in one transaction."""
 _PLATFORM = c.Actor(c.PLATFORM, "")
 
 

@@ -6,14 +6,11 @@ Decisions do not wait for it: they read the same dates.
 
 from services.consent.domain import commands as c
 from services.consent.domain.lifecycle import ProfileStatus, profile_after
-from services.consent.locked import Locked
+from services.consent.locked import STEP, Locked
 from services.consent.profiles import append_profile_entry
 from services.consent.revisions import CLOCK, Revisions
 from services.consent.store import consents, patients
 from services.formats.entry import EntryType
-
-SWEEP = 64
-"""Things swept in one transaction: others wait for the same lock."""
 
 
 class SweepHandlers:
@@ -23,17 +20,17 @@ class SweepHandlers:
         self._revisions = revisions
 
     def sweep(self, locked: Locked, _: c.SweepConsents) -> int:
-        """Sweeps up to SWEEP of each; answers how many there were."""
+        """Sweeps up to STEP of each; answers how many there were."""
         return self._expire(locked) + self._come_of_age(locked) + _open(locked)
 
     def _expire(self, locked: Locked) -> int:
-        ended = consents.ended(locked.connection, locked.shard, locked.now_ms, SWEEP)
+        ended = consents.ended(locked.connection, locked.shard, locked.now_ms, STEP)
         for consent in ended:
             self._revisions.settle(locked, consent)
         return len(ended)
 
     def _come_of_age(self, locked: Locked) -> int:
-        of_age = patients.find_of_age(locked.connection, locked.shard, locked.now_ms, SWEEP)
+        of_age = patients.find_of_age(locked.connection, locked.shard, locked.now_ms, STEP)
         for patient in of_age:
             address = c.Address(locked.shard, patient)
             for consent in consents.standing_of(locked.connection, address):
@@ -43,7 +40,7 @@ class SweepHandlers:
 
 
 def _open(locked: Locked) -> int:
-    opening = patients.find_opening(locked.connection, locked.shard, locked.now_ms, SWEEP)
+    opening = patients.find_opening(locked.connection, locked.shard, locked.now_ms, STEP)
     for patient in opening:
         address = c.Address(locked.shard, patient)
         opened = profile_after(ProfileStatus.INFORMED, EntryType.PROFILE_OPENED)

@@ -14,7 +14,7 @@ from services.consent.domain import commands as c
 from services.consent.domain.lifecycle import ConsentState, ProfileStatus
 from services.consent.erasure import ErasureHandlers
 from services.consent.integrity.case import Secrets
-from services.consent.locked import DATA_KEY, IDENTITY_YEAR, Locked
+from services.consent.locked import DATA_KEY, IDENTITY_YEAR, STEP, Locked
 from services.consent.moves import ProfileMoves
 from services.consent.profiles import PROFILE
 from services.consent.recovery.epoch import NextLog
@@ -28,8 +28,6 @@ from services.consent.store.requests import CONSENT_REQUEST
 from services.consent.vault import Use, subject_of
 from services.formats.entry import EntryType, parse_entry
 
-STEP = 64
-"""Consents suspended in one transaction."""
 PAGE = 500
 CAUSE = "recovery"
 _CLOCK = c.Actor(c.LEDGER, "")

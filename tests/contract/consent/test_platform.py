@@ -8,7 +8,7 @@ from accord.consent.v1 import platform_service_pb2 as pb
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
 from services.consent.domain.asserted import AssertionFilter
-from services.consent.retractions import STEP
+from services.consent.locked import STEP
 from services.errors import AccordError, Reason
 from tests.contract.consent.behind import rows
 from tests.support.ledgers import DAY_MS, NOW_MS, RECIPIENT, SENDER, Bench, query

@@ -12,9 +12,8 @@ import pytest
 from services.consent.domain import commands as c
 from services.consent.domain.by_clock import MAJORITY
 from services.consent.domain.lifecycle import ConsentState
-from services.consent.locked import Locked
+from services.consent.locked import STEP, Locked
 from services.consent.profiles import OPT_OUT_MS
-from services.consent.sweeps import SWEEP
 from services.errors import AccordError, Reason
 from services.formats.entry import Entry, EntryType
 from services.tlog.tree import Frontier
@@ -48,7 +47,7 @@ def in_order(bench: Bench, consents: list[c.Consent]) -> list[tuple[str, ...]]:
 
 
 async def test_what_has_ended_expires_once_and_in_order_of_its_end(bench: Bench) -> None:
-    ends = random.Random(1).sample(range(NOW_MS + 1, NOW_MS + 10_000), 2 * SWEEP + 10)
+    ends = random.Random(1).sample(range(NOW_MS + 1, NOW_MS + 10_000), 2 * STEP + 10)
     consents = await given(bench, [*ends, NOW_MS + DAY_MS])
     bench.clock.now_ms += 5000
     early = [item for item in consents if item.end_ms <= bench.clock.now_ms]
@@ -65,9 +64,9 @@ async def test_what_has_ended_expires_once_and_in_order_of_its_end(bench: Bench)
 
 
 async def test_one_transaction_sweeps_a_bounded_number(bench: Bench) -> None:
-    await given(bench, [NOW_MS + 1] * (SWEEP + 1))
+    await given(bench, [NOW_MS + 1] * (STEP + 1))
     bench.clock.now_ms += 1
-    assert [await bench.ledger.do(c.SweepConsents(0)) for _ in range(3)] == [SWEEP, 1, 0]
+    assert [await bench.ledger.do(c.SweepConsents(0)) for _ in range(3)] == [STEP, 1, 0]
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 async def test_a_sweeper_that_crashes_at_every_other_step_still_writes_each_expiry_once_and_in_order(
     bench: Bench, database_url: str, crashes: list[bool]
 ) -> None:
-    ends = random.Random(2).sample(range(NOW_MS + 1, NOW_MS + 1000), 2 * SWEEP + 10)
+    ends = random.Random(2).sample(range(NOW_MS + 1, NOW_MS + 1000), 2 * STEP + 10)
     consents = await given(bench, ends)
     bench.clock.now_ms += 1000
     drawn, died = random.Random(3), 0
@@ -110,7 +109,7 @@ async def test_a_sweeper_that_crashes_at_every_other_step_still_writes_each_expi
 
 
 async def test_two_sweepers_at_once_write_each_expiry_once_and_in_order(bench: Bench, database_url: str) -> None:
-    consents = await given(bench, [NOW_MS + 1 + number for number in range(2 * SWEEP)])
+    consents = await given(bench, [NOW_MS + 1 + number for number in range(2 * STEP)])
     bench.clock.now_ms += DAY_MS
     other = build(database_url, clock=bench.clock, view=bench.view)
     ready = threading.Barrier(2)
