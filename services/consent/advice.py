@@ -46,15 +46,13 @@ class Advice:
         *,
         replica: Database | None = None,
     ) -> None:
-        self._ledger, log, gatherer = ledger, (ledger.epoch, ledger.shards), Gatherer(identifiers)
-        self._primary = Source(database, log, view, clock, gatherer, ledger.reader)
+        self._ledger, gatherer = ledger, Gatherer(identifiers)
+        self._primary = Source(database, ledger.horizon, view, clock, gatherer, ledger.reader)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="replica-read") if replica else None
-        self._replica = Source(replica, log, view, clock, gatherer, self._thread) if replica and self._thread else None
-
-    @property
-    def horizon(self) -> Horizon:
-        """How far the primary is known to reach."""
-        return self._primary.horizon
+        self._replica = None
+        if replica is not None and self._thread is not None:
+            horizon = Horizon(ledger.epoch, ledger.shards)
+            self._replica = Source(replica, horizon, view, clock, gatherer, self._thread)
 
     async def check(self, item: c.Check) -> Permit | Deny:
         """What `authorize` would decide now."""
@@ -126,9 +124,9 @@ class Advice:
         """The primary has all that a token names; so a read of it that begins now sees that."""
         if least.epoch < self._ledger.epoch or len(least.sizes) != self._ledger.shards:
             raise invalid([Violation(TOKEN, "is not of this ledger, or from before it was restored: ask without it")])
-        if least.epoch == self._ledger.epoch and not self.horizon.covers(least):
-            self.horizon.learn(await self._ledger.read(self._ledger.proofs.sizes))
-        if least.epoch > self._ledger.epoch or not self.horizon.covers(least):
+        if least.epoch == self._ledger.epoch and not self._ledger.horizon.covers(least):
+            self._ledger.horizon.learn(await self._ledger.read(self._ledger.proofs.sizes))
+        if least.epoch > self._ledger.epoch or not self._ledger.horizon.covers(least):
             raise AccordError(Reason.NOT_YET_CONSISTENT, retry_after=1.0)
 
 

@@ -29,6 +29,16 @@ class Horizon:
         self._lock, self._known = Lock(), Vector(epoch, (0,) * shards)
         self._text = self._known.text
 
+    @property
+    def epoch(self) -> int:
+        """Which life of the logs this is."""
+        return self._known.epoch
+
+    @property
+    def shards(self) -> int:
+        """How many logs there are."""
+        return len(self._known.sizes)
+
     def reached(self, shard: int, size: int) -> str:
         """Notes a size that was read as committed; answers the token of all that is known."""
         if size <= self._known.sizes[shard]:

@@ -17,6 +17,7 @@ from services.chassis.db import Database, retrying
 from services.chassis.registry import RegistryView, Snapshot
 from services.consent.domain import commands as c
 from services.consent.handlers import Handler, Handlers
+from services.consent.horizon import Horizon
 from services.consent.proofs import Proofs, Proven
 from services.consent.shard import ShardLog
 from services.consent.vault import Vault
@@ -44,6 +45,7 @@ class Ledger:
     ) -> None:
         self._database, self._logs, self._view = database, logs, view
         self._vault, self._clock, self._handlers = vault, clock, handlers.by_command()
+        self.horizon = Horizon(logs[0].epoch, len(logs))
         self.proofs = Proofs(database, vault, [log.origin for log in logs], logs[0].epoch)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
@@ -61,6 +63,11 @@ class Ledger:
     def epoch(self) -> int:
         """Which life of the logs this is."""
         return self._logs[0].epoch
+
+    @property
+    def token(self) -> str:
+        """What every change that was answered has been seen by."""
+        return self.horizon.token({})
 
     @property
     def reader(self) -> ThreadPoolExecutor:
@@ -160,6 +167,7 @@ class Ledger:
                 locked.snapshot = self._snapshot()
                 for kind, group in groupby((item for item, _ in items), type):
                     answers += _handle(self._handlers[kind], locked, list(group))
+            self.horizon.reached(log.shard, log.size)
             return [_finished(answer, finish) for answer, (_, finish) in zip(answers, items, strict=True)]
 
         return run

@@ -18,7 +18,6 @@ from services.consent.domain.explain import Explanation, explain
 from services.consent.domain.facts import ConsentFact, Facts, Party, standing_of
 from services.consent.domain.identifiers import Identifiers
 from services.consent.domain.lifecycle import PROFILE_MOVES, ConsentState, ProfileStatus, profile_after
-from services.consent.horizon import Horizon
 from services.consent.ledger import Ledger
 from services.consent.locked import IDENTITY_YEAR
 from services.consent.openings import erased, open_terms
@@ -39,10 +38,10 @@ class Past:
     """Explains earlier instants, in the ledger's reading thread."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, vault: Vault, identifiers: Identifiers, clock: Clock, horizon: Horizon
+        self, database: Database, ledger: Ledger, vault: Vault, identifiers: Identifiers, clock: Clock
     ) -> None:
         self._database, self._ledger, self._vault = database, ledger, vault
-        self._identifiers, self._clock, self._horizon = identifiers, clock, horizon
+        self._identifiers, self._clock = identifiers, clock
 
     async def explain(self, query: c.Query, read_ms: int) -> tuple[Explanation, str]:
         """Why, at an instant, and the token of what that has seen.
@@ -60,7 +59,7 @@ class Past:
             head = history.read_head(connection, shard, self._ledger.epoch)
             last = history.last_entry(connection, shard, read_ms)
             facts = self._facts(connection, shard, query, read_ms, last.registry.sequence if last else 0)
-        return facts, self._horizon.reached(shard, head.size if head else 0)
+        return facts, self._ledger.horizon.reached(shard, head.size if head else 0)
 
     def _facts(self, connection: Connection, shard: int, query: c.Query, read_ms: int, sequence: int) -> Facts:
         address = query.address

@@ -66,6 +66,11 @@ class ShardLog:
         self._frontier: Frontier | None = None
         self._seen = (0, EMPTY_ROOT)
 
+    @property
+    def size(self) -> int:
+        """How many entries were committed, as far as this process has seen."""
+        return self._seen[0]
+
     def create(self) -> None:
         """Makes the empty log's head, unless there is one. Raises: ConfigError for another epoch than the shard's last."""
         # Where another process makes it at the same moment (PostgreSQL), the second insert waits, and finds it there.

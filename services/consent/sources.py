@@ -52,19 +52,17 @@ class Source:
     def __init__(
         self,
         database: Database,
-        log: tuple[int, int],
+        horizon: Horizon,
         view: RegistryView,
         clock: Clock,
         gatherer: Gatherer,
         executor: Executor,
     ) -> None:
-        """`log`: the epoch, and the number of shards."""
-        self._epoch, shards = log
         self._database, self._view, self._clock, self._gatherer = database, view, clock, gatherer
-        self.horizon = Horizon(self._epoch, shards)
+        self.horizon = horizon
         # A read of one costs as much as of ten, and ends before many wait: so two waiting calls wait for more.
         self._batchers = [
-            Batcher[Asking, Answered](partial(self._answer, shard), executor, busy=1) for shard in range(shards)
+            Batcher[Asking, Answered](partial(self._answer, shard), executor, busy=1) for shard in range(horizon.shards)
         ]
 
     def ask(self, shard: int, asking: Asking) -> Awaitable[Answered]:
@@ -79,7 +77,7 @@ class Source:
     def _answer(self, shard: int, askings: Sequence[Asking]) -> list[Answered]:
         snapshot, now_ms = self._view.current(), self._clock.wall_ms()
         with self._database.read() as connection:
-            head = read_head(connection, shard, self._epoch)
+            head = read_head(connection, shard, self.horizon.epoch)
             if head is None:
                 return [Answered((), UNREADABLE, "")] * len(askings)
             if head.registry_sequence > snapshot.pin.sequence:

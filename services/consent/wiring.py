@@ -140,7 +140,7 @@ async def _served(ground: _Ground, ledger: Ledger, permits: Signer, closing: Asy
     closing.push_async_callback(indexer.close)
     closing.callback(asyncio.create_task(indexer.follow()).cancel)
 
-    past = Past(database, ledger, vault, ground.identifiers, clock, advice.horizon)
+    past = Past(database, ledger, vault, ground.identifiers, clock)
     across = Across(database, ledger, clock)
     answers = Answers(database, ledger, across, view, vault, clock)
     grants = Grants(database, ledger, across, Assertions(ground.trust, clock), clock)

@@ -48,7 +48,7 @@ class Readers:
         self.bench, advice = bench, advice or bench.advice
         view: Any = bench.view
         self.names = Names(bench.identifiers, allow_test_ins=True)
-        self.past = Past(bench.database, bench.ledger, bench.vault, bench.identifiers, bench.clock, advice.horizon)
+        self.past = Past(bench.database, bench.ledger, bench.vault, bench.identifiers, bench.clock)
         self.decisions = DecisionServicer(bench.ledger, advice, self.past, self.names, PERMIT_KEY, DOMAIN, os.urandom)
         reading = Reading(bench.database, bench.ledger, bench.vault, bench.clock)
         permitted = Permitted(bench.database, bench.ledger, view, bench.clock, bench.identifiers)

@@ -30,19 +30,23 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
         """Opens a profile."""
         profile = await self._across.open_profile(profiles.opening(request, self._names))
         state = consent_pb2.ProfileState.Value("PROFILE_STATE_" + profile.status)
-        return pb.OpenProfileResponse(profile=self._names.profile_name(profile.address), state=state)
+        name, token = self._names.profile_name(profile.address), self._ledger.token
+        return pb.OpenProfileResponse(profile=name, state=state, token=token)
 
     async def ActivateProfile(self, request: pb.ActivateProfileRequest, _: Context) -> pb.ActivateProfileResponse:
         """Activates a profile."""
-        return pb.ActivateProfileResponse(profile=await self._profile(profiles.activation(request, self._names)))
+        profile = await self._profile(profiles.activation(request, self._names))
+        return pb.ActivateProfileResponse(profile=profile, token=self._ledger.token)
 
     async def CloseProfile(self, request: pb.CloseProfileRequest, _: Context) -> pb.CloseProfileResponse:
         """Closes a profile."""
-        return pb.CloseProfileResponse(profile=await self._profile(profiles.closing(request, self._names)))
+        profile = await self._profile(profiles.closing(request, self._names))
+        return pb.CloseProfileResponse(profile=profile, token=self._ledger.token)
 
     async def ReopenProfile(self, request: pb.ReopenProfileRequest, _: Context) -> pb.ReopenProfileResponse:
         """Reopens a profile."""
-        return pb.ReopenProfileResponse(profile=await self._profile(profiles.reopening(request, self._names)))
+        profile = await self._profile(profiles.reopening(request, self._names))
+        return pb.ReopenProfileResponse(profile=profile, token=self._ledger.token)
 
     async def _profile(self, item: c.MoveProfile) -> consent_pb2.Profile:
         return convert.profile_message(await self._ledger.do(item), self._names)
@@ -51,7 +55,7 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
         """Records another identity."""
         item = c.AddIdentity(self._names.ins(request.patient), self._names.profile(request.profile))
         await self._across.add_identity(item)
-        return pb.AddIdentityResponse()
+        return pb.AddIdentityResponse(token=self._ledger.token)
 
     async def AddRepresentative(self, request: pb.AddRepresentativeRequest, _: Context) -> pb.AddRepresentativeResponse:
         """Records a representative."""
@@ -71,7 +75,8 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
         service = form.service(request.service, "service")
         form.done()
         address = await self._ledger.do(c.Pair(self._names.profile(request.profile), service))
-        return pb.PairPatientResponse(patient=self._names.pseudonym(service, address))
+        pseudonym = self._names.pseudonym(service, address)
+        return pb.PairPatientResponse(patient=pseudonym, token=self._ledger.token)
 
     async def GrantConsent(self, request: pb.GrantConsentRequest, _: Context) -> pb.GrantConsentResponse:
         """Records a consent, or checks that it could be."""
@@ -84,7 +89,7 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
         message = convert.consent_message(granted, self._names)
         if item.validate_only:
             message.ClearField("name")
-        return pb.GrantConsentResponse(consent=message)
+        return pb.GrantConsentResponse(consent=message, token=self._ledger.token)
 
     async def RejectConsentRequest(
         self, request: pb.RejectConsentRequestRequest, _: Context
@@ -97,23 +102,25 @@ class ConsentServicer(pb_grpc.ConsentServiceServicer):
         """Changes what a consent covers."""
         item = convert.amendment(request, self._names)
         amended = await self._grants.amend(item, request.assertion, request.consent.name)
-        return pb.AmendConsentResponse(consent=convert.consent_message(amended, self._names))
+        consent = convert.consent_message(amended, self._names)
+        return pb.AmendConsentResponse(consent=consent, token=self._ledger.token)
 
     async def SuspendConsent(self, request: pb.SuspendConsentRequest, _: Context) -> pb.SuspendConsentResponse:
         """Pauses a consent."""
         item = convert.movement(request.name, ConsentState.SUSPENDED, request.actor, request.etag, self._names)
-        return pb.SuspendConsentResponse(consent=await self._consent(item))
+        return pb.SuspendConsentResponse(consent=await self._consent(item), token=self._ledger.token)
 
     async def ResumeConsent(self, request: pb.ResumeConsentRequest, _: Context) -> pb.ResumeConsentResponse:
         """Resumes a consent."""
         item = convert.resumption(request, self._names)
         resumed = await self._grants.resume(item, request.assertion, request.name)
-        return pb.ResumeConsentResponse(consent=convert.consent_message(resumed, self._names))
+        consent = convert.consent_message(resumed, self._names)
+        return pb.ResumeConsentResponse(consent=consent, token=self._ledger.token)
 
     async def RevokeConsent(self, request: pb.RevokeConsentRequest, _: Context) -> pb.RevokeConsentResponse:
         """Withdraws a consent."""
         item = convert.movement(request.name, ConsentState.REVOKED, request.actor, request.etag, self._names)
-        return pb.RevokeConsentResponse(consent=await self._consent(item))
+        return pb.RevokeConsentResponse(consent=await self._consent(item), token=self._ledger.token)
 
     async def _consent(self, item: c.MoveConsent) -> consent_pb2.Consent:
         return convert.consent_message(await self._ledger.do(item), self._names)

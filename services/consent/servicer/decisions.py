@@ -90,7 +90,7 @@ class DecisionServicer(decision_grpc.DecisionServiceServicer):
         response = decision.AuthorizeResponse(
             verdict=convert.verdict(None, decided.told),
             entry=convert.entry_ref(appended),
-            token=self._advice.horizon.reached(self._ledger.home(item), appended.index + 1),
+            token=self._ledger.token,
         )
         if decided.permit is not None and item.query.address is not None:
             self._sign(response, item, item.query.address, decided.permit, decided)

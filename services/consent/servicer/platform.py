@@ -23,17 +23,18 @@ class PlatformServicer(pb_grpc.PlatformServiceServicer):
     async def SuspendProfile(self, request: pb.SuspendProfileRequest, _: Context) -> pb.SuspendProfileResponse:
         """Suspends a profile."""
         profile = await self._ledger.do(convert.suspension(request, self._names))
-        return pb.SuspendProfileResponse(profile=profile_message(profile, self._names))
+        return pb.SuspendProfileResponse(profile=profile_message(profile, self._names), token=self._ledger.token)
 
     async def ResumeProfile(self, request: pb.ResumeProfileRequest, _: Context) -> pb.ResumeProfileResponse:
         """Resumes a profile."""
         profile = await self._ledger.do(convert.resumption(request, self._names))
-        return pb.ResumeProfileResponse(profile=profile_message(profile, self._names))
+        return pb.ResumeProfileResponse(profile=profile_message(profile, self._names), token=self._ledger.token)
 
     async def ErasePatient(self, request: pb.ErasePatientRequest, _: Context) -> pb.ErasePatientResponse:
         """Erases a patient."""
         effective_ms, covers = await self._platform.erase(convert.erasure(request, self._names))
-        return pb.ErasePatientResponse(effective_time=timestamp(effective_ms), covers=covers)
+        effective, token = timestamp(effective_ms), self._ledger.token
+        return pb.ErasePatientResponse(effective_time=effective, covers=covers, token=token)
 
     async def ApplyRetention(self, request: pb.ApplyRetentionRequest, _: Context) -> pb.ApplyRetentionResponse:
         """Drops a past year."""
@@ -49,4 +50,4 @@ class PlatformServicer(pb_grpc.PlatformServiceServicer):
         """Withdraws what rests on assertions."""
         wanted = convert.wanted(request.filter, self._person_hash)
         revoked, ended = await self._platform.revoke(wanted, convert.justification(request.justification))
-        return pb.RevokeAssertionsResponse(revoked=revoked, ended_before=ended)
+        return pb.RevokeAssertionsResponse(revoked=revoked, ended_before=ended, token=self._ledger.token)

@@ -17,6 +17,7 @@ from services.consent.domain.vector import Vector
 from services.consent.horizon import ANY, LATEST, Consistency, Horizon
 from services.consent.sources import open_replica
 from services.errors import AccordError, Reason
+from services.formats.entry import EntryType
 from tests.support.ledgers import RECIPIENT, SENDER, Bench, build, ins, query, record
 from tests.support.readers import CALL, Readers, calling, reason_name
 from tests.support.refused import reason_of
@@ -66,7 +67,7 @@ async def test_a_token_of_another_process_is_known_once_the_heads_are_read(datab
     second = build(database_url, clock=first.clock, view=first.view)
     address = await first.consenting()
     token = seen((await first.advice.advise((c.Check(query(address)),))).token)
-    assert not second.advice.horizon.covers(token)
+    assert not second.ledger.horizon.covers(token)
     advised = await second.advice.advise((c.Check(query(address)),), Consistency(token))
     assert isinstance(advised.verdicts[0], Permit)
     assert seen(advised.token) == token
@@ -181,6 +182,18 @@ async def test_what_the_replica_has_not_reached_is_read_from_the_primary(lagging
     assert await lagging.says() == (True, lagging.before), "what the primary knows is not claimed of the replica"
     beyond = Consistency(Vector(1, (lagging.after.sizes[0] + 1,)))
     assert await reason_of(lagging.says(beyond)) is Reason.NOT_YET_CONSISTENT
+
+
+async def test_who_withdraws_gets_a_token_that_no_lagging_answer_satisfies(lagging: Lagging) -> None:
+    """The new enemy: what follows on a withdrawal is decided by it, wherever it is asked."""
+    assert lagging.primary.ledger.token == lagging.after.text
+    await lagging.primary.ledger.do(
+        c.MoveProfile(lagging.address, EntryType.PROFILE_CLOSED, c.Actor(c.HOLDER, "eidas2"))
+    )
+    token = seen(lagging.primary.ledger.token)
+    assert token.sizes == (len(lagging.primary.entries()),)
+    assert await lagging.says() == (True, lagging.before)
+    assert await lagging.says(Consistency(token)) == (False, token)
 
 
 async def test_the_broker_s_question_is_never_answered_by_a_replica(lagging: Lagging) -> None:

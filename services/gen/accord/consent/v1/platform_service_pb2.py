@@ -26,7 +26,7 @@ from accord.consent.v1 import consent_pb2 as accord_dot_consent_dot_v1_dot_conse
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(accord/consent/v1/platform_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1f\x61\x63\x63ord/consent/v1/consent.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\x15SuspendProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\"E\n\x16SuspendProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\">\n\x14ResumeProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\"D\n\x15ResumeProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\"O\n\x13\x45rasePatientRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x0blegal_basis\x18\x02 \x01(\t\x12\x12\n\ntraces_too\x18\x03 \x01(\x08\"Z\n\x14\x45rasePatientResponse\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63overs\x18\x02 \x01(\x03\":\n\x15\x41pplyRetentionRequest\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x13\n\x0blegal_basis\x18\x02 \x01(\t\"(\n\x16\x41pplyRetentionResponse\x12\x0e\n\x06\x63overs\x18\x01 \x01(\x03\"\x8c\x01\n\x0f\x41ssertionFilter\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x15ListAssertionsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".accord.consent.v1.AssertionFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xdf\x01\n\x16ListAssertionsResponse\x12=\n\x05items\x18\x01 \x03(\x0b\x32..accord.consent.v1.ListAssertionsResponse.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1am\n\x04Item\x12\x0f\n\x07\x63onsent\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03kid\x18\x05 \x01(\t\"d\n\x17RevokeAssertionsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".accord.consent.v1.AssertionFilter\x12\x15\n\rjustification\x18\x02 \x01(\t\"A\n\x18RevokeAssertionsResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\x12\x14\n\x0c\x65nded_before\x18\x02 \x01(\x03\x32\xf8\x04\n\x0fPlatformService\x12\x65\n\x0eSuspendProfile\x12(.accord.consent.v1.SuspendProfileRequest\x1a).accord.consent.v1.SuspendProfileResponse\x12\x62\n\rResumeProfile\x12\'.accord.consent.v1.ResumeProfileRequest\x1a(.accord.consent.v1.ResumeProfileResponse\x12_\n\x0c\x45rasePatient\x12&.accord.consent.v1.ErasePatientRequest\x1a\'.accord.consent.v1.ErasePatientResponse\x12\x65\n\x0e\x41pplyRetention\x12(.accord.consent.v1.ApplyRetentionRequest\x1a).accord.consent.v1.ApplyRetentionResponse\x12\x65\n\x0eListAssertions\x12(.accord.consent.v1.ListAssertionsRequest\x1a).accord.consent.v1.ListAssertionsResponse\x12k\n\x10RevokeAssertions\x12*.accord.consent.v1.RevokeAssertionsRequest\x1a+.accord.consent.v1.RevokeAssertionsResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(accord/consent/v1/platform_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1f\x61\x63\x63ord/consent/v1/consent.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\x15SuspendProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\"T\n\x16SuspendProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\x12\r\n\x05token\x18\x02 \x01(\t\">\n\x14ResumeProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\"S\n\x15ResumeProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\x12\r\n\x05token\x18\x02 \x01(\t\"O\n\x13\x45rasePatientRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x0blegal_basis\x18\x02 \x01(\t\x12\x12\n\ntraces_too\x18\x03 \x01(\x08\"i\n\x14\x45rasePatientResponse\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63overs\x18\x02 \x01(\x03\x12\r\n\x05token\x18\x03 \x01(\t\":\n\x15\x41pplyRetentionRequest\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x13\n\x0blegal_basis\x18\x02 \x01(\t\"(\n\x16\x41pplyRetentionResponse\x12\x0e\n\x06\x63overs\x18\x01 \x01(\x03\"\x8c\x01\n\x0f\x41ssertionFilter\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x15ListAssertionsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".accord.consent.v1.AssertionFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xdf\x01\n\x16ListAssertionsResponse\x12=\n\x05items\x18\x01 \x03(\x0b\x32..accord.consent.v1.ListAssertionsResponse.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1am\n\x04Item\x12\x0f\n\x07\x63onsent\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03kid\x18\x05 \x01(\t\"d\n\x17RevokeAssertionsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".accord.consent.v1.AssertionFilter\x12\x15\n\rjustification\x18\x02 \x01(\t\"P\n\x18RevokeAssertionsResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\x12\x14\n\x0c\x65nded_before\x18\x02 \x01(\x03\x12\r\n\x05token\x18\x03 \x01(\t2\xf8\x04\n\x0fPlatformService\x12\x65\n\x0eSuspendProfile\x12(.accord.consent.v1.SuspendProfileRequest\x1a).accord.consent.v1.SuspendProfileResponse\x12\x62\n\rResumeProfile\x12\'.accord.consent.v1.ResumeProfileRequest\x1a(.accord.consent.v1.ResumeProfileResponse\x12_\n\x0c\x45rasePatient\x12&.accord.consent.v1.ErasePatientRequest\x1a\'.accord.consent.v1.ErasePatientResponse\x12\x65\n\x0e\x41pplyRetention\x12(.accord.consent.v1.ApplyRetentionRequest\x1a).accord.consent.v1.ApplyRetentionResponse\x12\x65\n\x0eListAssertions\x12(.accord.consent.v1.ListAssertionsRequest\x1a).accord.consent.v1.ListAssertionsResponse\x12k\n\x10RevokeAssertions\x12*.accord.consent.v1.RevokeAssertionsRequest\x1a+.accord.consent.v1.RevokeAssertionsResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,31 +37,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUSPENDPROFILEREQUEST']._serialized_start=129
   _globals['_SUSPENDPROFILEREQUEST']._serialized_end=192
   _globals['_SUSPENDPROFILERESPONSE']._serialized_start=194
-  _globals['_SUSPENDPROFILERESPONSE']._serialized_end=263
-  _globals['_RESUMEPROFILEREQUEST']._serialized_start=265
-  _globals['_RESUMEPROFILEREQUEST']._serialized_end=327
-  _globals['_RESUMEPROFILERESPONSE']._serialized_start=329
-  _globals['_RESUMEPROFILERESPONSE']._serialized_end=397
-  _globals['_ERASEPATIENTREQUEST']._serialized_start=399
-  _globals['_ERASEPATIENTREQUEST']._serialized_end=478
-  _globals['_ERASEPATIENTRESPONSE']._serialized_start=480
-  _globals['_ERASEPATIENTRESPONSE']._serialized_end=570
-  _globals['_APPLYRETENTIONREQUEST']._serialized_start=572
-  _globals['_APPLYRETENTIONREQUEST']._serialized_end=630
-  _globals['_APPLYRETENTIONRESPONSE']._serialized_start=632
-  _globals['_APPLYRETENTIONRESPONSE']._serialized_end=672
-  _globals['_ASSERTIONFILTER']._serialized_start=675
-  _globals['_ASSERTIONFILTER']._serialized_end=815
-  _globals['_LISTASSERTIONSREQUEST']._serialized_start=817
-  _globals['_LISTASSERTIONSREQUEST']._serialized_end=931
-  _globals['_LISTASSERTIONSRESPONSE']._serialized_start=934
-  _globals['_LISTASSERTIONSRESPONSE']._serialized_end=1157
-  _globals['_LISTASSERTIONSRESPONSE_ITEM']._serialized_start=1048
-  _globals['_LISTASSERTIONSRESPONSE_ITEM']._serialized_end=1157
-  _globals['_REVOKEASSERTIONSREQUEST']._serialized_start=1159
-  _globals['_REVOKEASSERTIONSREQUEST']._serialized_end=1259
-  _globals['_REVOKEASSERTIONSRESPONSE']._serialized_start=1261
-  _globals['_REVOKEASSERTIONSRESPONSE']._serialized_end=1326
-  _globals['_PLATFORMSERVICE']._serialized_start=1329
-  _globals['_PLATFORMSERVICE']._serialized_end=1961
+  _globals['_SUSPENDPROFILERESPONSE']._serialized_end=278
+  _globals['_RESUMEPROFILEREQUEST']._serialized_start=280
+  _globals['_RESUMEPROFILEREQUEST']._serialized_end=342
+  _globals['_RESUMEPROFILERESPONSE']._serialized_start=344
+  _globals['_RESUMEPROFILERESPONSE']._serialized_end=427
+  _globals['_ERASEPATIENTREQUEST']._serialized_start=429
+  _globals['_ERASEPATIENTREQUEST']._serialized_end=508
+  _globals['_ERASEPATIENTRESPONSE']._serialized_start=510
+  _globals['_ERASEPATIENTRESPONSE']._serialized_end=615
+  _globals['_APPLYRETENTIONREQUEST']._serialized_start=617
+  _globals['_APPLYRETENTIONREQUEST']._serialized_end=675
+  _globals['_APPLYRETENTIONRESPONSE']._serialized_start=677
+  _globals['_APPLYRETENTIONRESPONSE']._serialized_end=717
+  _globals['_ASSERTIONFILTER']._serialized_start=720
+  _globals['_ASSERTIONFILTER']._serialized_end=860
+  _globals['_LISTASSERTIONSREQUEST']._serialized_start=862
+  _globals['_LISTASSERTIONSREQUEST']._serialized_end=976
+  _globals['_LISTASSERTIONSRESPONSE']._serialized_start=979
+  _globals['_LISTASSERTIONSRESPONSE']._serialized_end=1202
+  _globals['_LISTASSERTIONSRESPONSE_ITEM']._serialized_start=1093
+  _globals['_LISTASSERTIONSRESPONSE_ITEM']._serialized_end=1202
+  _globals['_REVOKEASSERTIONSREQUEST']._serialized_start=1204
+  _globals['_REVOKEASSERTIONSREQUEST']._serialized_end=1304
+  _globals['_REVOKEASSERTIONSRESPONSE']._serialized_start=1306
+  _globals['_REVOKEASSERTIONSRESPONSE']._serialized_end=1386
+  _globals['_PLATFORMSERVICE']._serialized_start=1389
+  _globals['_PLATFORMSERVICE']._serialized_end=2021
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,9 @@ class SuspendProfileResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROFILE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """A token that has seen the change, for at_least_as_fresh. Opaque."""
     @_builtins.property
     def profile(self) -> _consent_pb2.Profile:
         """The profile."""
@@ -61,10 +64,11 @@ class SuspendProfileResponse(_message.Message):
         self,
         *,
         profile: _consent_pb2.Profile | None = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,6 +107,9 @@ class ResumeProfileResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROFILE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """A token that has seen the change, for at_least_as_fresh. Opaque."""
     @_builtins.property
     def profile(self) -> _consent_pb2.Profile:
         """The profile."""
@@ -111,10 +118,11 @@ class ResumeProfileResponse(_message.Message):
         self,
         *,
         profile: _consent_pb2.Profile | None = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,8 +166,11 @@ class ErasePatientResponse(_message.Message):
 
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     COVERS_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     covers: _builtins.int
     """How many openings can be opened no more."""
+    token: _builtins.str
+    """A token that has seen the change, for at_least_as_fresh. Opaque."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """When it is effective everywhere: write-ahead logs and backups of keys have aged out."""
@@ -169,10 +180,11 @@ class ErasePatientResponse(_message.Message):
         *,
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         covers: _builtins.int = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "effective_time", b"effective_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "effective_time", b"effective_time", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,19 +410,23 @@ class RevokeAssertionsResponse(_message.Message):
 
     REVOKED_FIELD_NUMBER: _builtins.int
     ENDED_BEFORE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     revoked: _builtins.int
     """How many consents were withdrawn."""
     ended_before: _builtins.int
     """How many had ended before."""
+    token: _builtins.str
+    """A token that has seen the change, for at_least_as_fresh. Opaque."""
     def __init__(
         self,
         *,
         revoked: _builtins.int = ...,
         ended_before: _builtins.int = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_before", b"ended_before", "revoked", b"revoked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_before", b"ended_before", "revoked", b"revoked", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
