@@ -76,6 +76,9 @@ def test_every_setting_that_an_operator_can_give_reaches_the_process(tmp_path: P
         server={"maxMessageBytes": 8_388_608, "maxConcurrentRpcs": 9, "noticeSeconds": 0.5, "drainSeconds": 31},
         registry__allowLocalEndpoints=True,
         consent__epoch=3,
+        consent__outcomeDeadlineSeconds=60,
+        consent__replicaUrl="postgresql+psycopg://accord@replica.example/accord",
+        consent__erasureDelayDays=35,
         exchange__maxBundleBytes=5_000_000_000,
         exchange__checkAuthorIdentifiers=False,
     )
@@ -94,6 +97,8 @@ def test_every_setting_that_an_operator_can_give_reaches_the_process(tmp_path: P
         31,
     )
     assert (consent.allow_test_ins, consent.epoch, consent.server.max_concurrent_rpcs) == (True, 3, 9)
+    assert (consent.outcome_deadline_s, consent.erasure_delay_ms) == (60, 35 * 86_400_000)
+    assert consent.replica_url == "postgresql+psycopg://accord@replica.example/accord"
     assert (exchange.max_bundle_bytes, exchange.check_author_identifiers) == (5_000_000_000, False)
 
 

@@ -55,6 +55,8 @@ def test_an_unknown_value_is_refused(path: str) -> None:
         ("consent__database__url", "postgresql+psycopg://accord:secret@db.example/accord"),
         ("consent__database__url", "mysql://db.example/accord"),
         ("consent__shards", 0),
+        ("consent__replicaUrl", "postgresql+psycopg://accord:secret@replica.example/accord"),
+        ("consent__erasureDelayDays", -1),
         ("exchange__partners__ports", []),
         ("exchange__partners__except", ["everything"]),
         ("exchange__ingressFrom", [{}]),

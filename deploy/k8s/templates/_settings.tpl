@@ -41,6 +41,11 @@ shards = {{ int64 $consent.shards }}
 epoch = {{ int64 $consent.epoch }}
 allow_test_ins = {{ .root.Values.allowTestIns }}
 clock_leeway_ms = {{ int64 $consent.clockLeewayMs }}
+outcome_deadline_s = {{ int64 $consent.outcomeDeadlineSeconds }}
+replica_url = {{ $consent.replicaUrl | toJson }}
+{{- with $consent.erasureDelayDays }}
+erasure_delay_days = {{ int64 . }}
+{{- end }}
 
 [keys]
 log = "/run/accord/keys/log.pem"
