@@ -12,7 +12,7 @@ from bench.bare import ECHO, SERVICE
 from bench.load import Run, Target, load, lone
 from bench.plan import Plan
 from bench.portal import Portal
-from bench.seed import Patient
+from bench.seeded import Patient
 from bench.workload import Keys
 from services.chassis.channel import open_channel
 from services.chassis.identity import Identity
@@ -81,8 +81,8 @@ async def decisions(plan: Plan, stack: Stack, echo: str, patients: Sequence[Pati
         people = await held.enter_async_context(People(stack))
         yield Decisions(
             plan,
-            Target(real, workload.CHECK, lambda _, answer: answer.startswith(workload.PERMITTED)),
-            Target(real, workload.AUTHORIZE, lambda _, answer: answer.startswith(workload.PERMITTED)),
+            Target(real, workload.CHECK, workload.is_permitted),
+            Target(real, workload.AUTHORIZE, workload.is_permitted),
             Target(bare, f"/{SERVICE}/{ECHO}", lambda request, answer: request == answer),
             Portal(people, patients, plan.revocations_a_second, random.Random(2)),
         )

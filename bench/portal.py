@@ -5,7 +5,8 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from bench.seed import SENDER, Patient
+from bench.seed import SENDER
+from bench.seeded import Patient
 from services.ctl.people import People
 
 

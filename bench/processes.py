@@ -1,4 +1,4 @@
-"""Starting and stopping the bare servers as processes of a stack."""
+"""Starting the processes of a stack on the servers' core, and bare servers beside them."""
 
 import json
 import subprocess
@@ -6,7 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.cores import Cores
 from services.ctl.stack import ROOT, Stack, StackError, environment
+
+
+def start(cores: Cores, stack: Stack, name: str) -> None:
+    """Starts one of a stack's services and waits until it serves. Raises: StackError."""
+    with cores.servers():
+        stack.start_one(name)
+    stack.wait_serving(name)
 
 
 @contextmanager

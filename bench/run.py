@@ -1,4 +1,4 @@
-"""The order of a run: the seeded ledger and its decisions, then a fresh platform and its forwards."""
+"""The order of a standard run: the seeded ledger, its proofs and its decisions, then a fresh platform and its forwards."""
 
 import shutil
 from contextlib import ExitStack
@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bench.bars import Figures
 from bench.cores import Cores
 from bench.decisions import Decisions, Workload, decisions, lone_call, throughput
 from bench.forwards import Forwards, Parties, introduce
+from bench.ledgers import Ledgers
 from bench.load import Run
 from bench.plan import Plan
-from bench.processes import bare
-from bench.report import Figures
-from bench.seed import RECIPIENT, SENDER, is_seeded, load_patients, restore, seed
+from bench.processes import bare, start
+from bench.proofs import prove
+from bench.report import progress
+from bench.seed import RECIPIENT, SENDER
+from bench.seeded import load_patients
 from services.chassis.channel import open_channel
 from services.chassis.identity import Identity
 from services.ctl.stack import NAMES, Stack
+
+PROOFS_SHOWN = 50
+"""Proofs between two drawings of their bar."""
 
 
 class Bench:
@@ -35,57 +41,44 @@ class Bench:
         return figures
 
     async def _decide(self) -> Figures:
-        stack = Stack(self._folder / f"ledger-{self._plan.patients}")
+        ledgers = Ledgers(self._folder, self._cores, self._console)
+        folder = await ledgers.seeded(self._plan.patients)
         with ExitStack() as held:
-            held.callback(stack.stop)
-            await self._seeded(stack)
-            self._start(stack, "consent")
+            stack = held.enter_context(ledgers.serving(folder))
+            figures = self._prove(stack)
             with self._cores.servers():
                 echo = held.enter_context(bare(stack, "echo", "consent"))
             patients = load_patients(stack.folder)
             async with decisions(self._plan, stack, echo, patients) as measuring:
-                return await self._in_turns(measuring, measuring.workloads(patients))
+                return figures | await self._in_turns(measuring, measuring.workloads(patients))
+
+    def _prove(self, stack: Stack) -> Figures:
+        with progress(self._console) as shown:
+            task = shown.add_task("proofs", total=2 * self._plan.proofs)
+
+            def advance() -> None:
+                shown.advance(task)
+                if shown.tasks[task].completed % PROOFS_SHOWN == 0:
+                    shown.refresh()
+
+            return prove(stack, self._plan.proofs, advance)
 
     async def _in_turns(self, measuring: Decisions, workloads: list[Workload]) -> Figures:
         figures: Figures = {}
         pairs: dict[str, list[tuple[Run, Run]]] = {item.name: [] for item in workloads}
-        with self._progress() as progress:
-            task = progress.add_task("decisions", total=self._plan.rounds * len(workloads))
+        with progress(self._console) as shown:
+            task = shown.add_task("decisions", total=self._plan.rounds * len(workloads))
             for _ in range(self._plan.rounds):
                 for item in workloads:
                     pairs[item.name].append(await measuring.pair(item))
-                    progress.advance(task)
-                    progress.refresh()
+                    shown.advance(task)
+                    shown.refresh()
         for item in workloads:
             figures[item.name] = throughput(pairs[item.name])
         for item in workloads:
             if item.name.endswith("_uniform"):
                 figures[item.name.replace("uniform", "lone")] = lone_call(*await measuring.lone(item))
         return figures
-
-    async def _seeded(self, stack: Stack) -> None:
-        """A stack whose registry serves and whose ledger holds the plan's patients."""
-        known = is_seeded(stack.folder, self._plan.patients)
-        if not known and stack.folder.exists():
-            shutil.rmtree(stack.folder)
-        stack.prepare()
-        if not known:
-            self._start(stack, "registry")
-            await self._seed(stack)
-        restore(stack)
-        self._start(stack, "registry")
-
-    async def _seed(self, stack: Stack) -> None:
-        with self._progress() as progress:
-            task = progress.add_task("patients seeded", total=self._plan.patients)
-
-            def advance(count: int) -> None:
-                progress.advance(task, count)
-                progress.refresh()
-
-            seconds = await seed(stack, self._plan.patients, advance)
-        rate = self._plan.patients / seconds
-        self._console.print(f"{self._plan.patients:,} patients seeded in {seconds:.0f} s: {rate:,.0f} a second")
 
     async def _forward(self) -> list[dict[str, Any]]:
         folder = self._folder / "forward"
@@ -95,7 +88,7 @@ class Bench:
             held.callback(stack.stop)
             stack.prepare()
             for name in NAMES:
-                self._start(stack, name)
+                start(self._cores, stack, name)
             parties = await introduce(stack)
             try:
                 sink = held.enter_context(bare(stack, "sink", RECIPIENT))
@@ -114,22 +107,11 @@ class Bench:
             open_channel(relay, leaf, broker) as bare_relay,
         ):
             forwards = Forwards(stack, parties, real, bare_relay)
-            with self._progress() as progress:
-                task = progress.add_task("forwards", total=len(self._plan.forwards))
+            with progress(self._console) as shown:
+                task = shown.add_task("forwards", total=len(self._plan.forwards))
                 figures = []
                 for size, count in self._plan.forwards:
                     figures.append(await forwards.measure(size, count))
-                    progress.advance(task)
-                    progress.refresh()
+                    shown.advance(task)
+                    shown.refresh()
                 return figures
-
-    def _start(self, stack: Stack, name: str) -> None:
-        with self._cores.servers():
-            stack.start_one(name)
-        stack.wait_serving(name)
-
-    def _progress(self) -> Progress:
-        # Refreshed between runs only: a thread that redraws would take the client's core from the client.
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TimeRemainingColumn())
-        return Progress(*columns, *times, console=self._console, auto_refresh=False)

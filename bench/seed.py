@@ -1,33 +1,27 @@
 """The seeded ledger: every patient with an open profile, paired and consenting with a sender and a recipient.
 
 Guarantees that rows and log are what the consent process itself would have written: they come from its own handlers, under
-its own lock, many patients a transaction (`newcomers`), with the lease of a real registry. A folder that was seeded with
-the same parameters and tables is used again; the measured process gets a copy of the database, so all runs start from one
-state.
+its own lock, many patients a transaction (`newcomers`), with the lease of a real registry; and that how long each
+transaction took is recorded with them. Leaves to `seeded` what becomes of the folder.
 """
 
-import hashlib
-import json
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 from typing import cast
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateTable
 
 from bench.newcomers import Newcomers
+from bench.seeded import Mark, Patient, log_signer, mark_seeded, vault
 from services.chassis.channel import open_channel
 from services.chassis.clock import SystemClock
 from services.chassis.db import Database
 from services.chassis.identity import Identity
-from services.chassis.keys import derive, load_ed25519, load_secret, load_signer
+from services.chassis.keys import derive, load_secret, load_signer
 from services.chassis.registry import RegistryView, Snapshot
 from services.consent.convert.names import Names
 from services.consent.domain import commands as c
@@ -36,9 +30,8 @@ from services.consent.handlers import build_handlers
 from services.consent.indexing import Indexer
 from services.consent.locked import Locked
 from services.consent.migrations.start import prepare
+from services.consent.proofs import Proofs
 from services.consent.shard import ShardLog
-from services.consent.tables import metadata
-from services.consent.vault import Vault
 from services.ctl import keys
 from services.ctl.partners import Partner
 from services.ctl.people import CATEGORIES, NOTICE, People, service
@@ -48,27 +41,13 @@ from services.formats.entry import sha256_hex
 from services.formats.rights import Direction, Purpose, Scope
 from services.nomenclature.ins import Ins
 from services.nomenclature.oids import INS_NIR_TEST
-from services.tlog.note import NoteSigner
 
-FORMAT = 4
-"""Changes when what is seeded changes."""
 BATCH = 1000
-_KEPT = ("consent", "registry")
 DAYS = 1000
 SENDER, RECIPIENT = "bench-sender", "bench-recipient"
 EVERYTHING = Scope(frozenset(CATEGORIES), frozenset(Direction), frozenset(Purpose))
 Advance = Callable[[int], None]
 _FIRST_NUMBER = 1_790_351_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """A seeded patient: the sender's pseudonym, the test identity, the profile, and the consent given to the sender."""
-
-    pseudonym: str
-    matricule: str
-    profile: str
-    consent: str
 
 
 def matricule(number: int) -> str:
@@ -77,44 +56,17 @@ def matricule(number: int) -> str:
     return f"{digits}{97 - digits % 97:02}"
 
 
-def is_seeded(folder: Path, patients: int) -> bool:
-    """Whether a folder holds a ledger seeded with these parameters, complete."""
-    marker, kept = folder / "seed.json", (folder / f"seeded-{name}.db" for name in _KEPT)
-    if not all(file.exists() for file in (marker, *kept)):
-        return False
-    return bool(json.loads(marker.read_text())["parameters"] == _parameters(patients))
-
-
-def load_patients(folder: Path) -> list[Patient]:
-    """The patients of a seeded folder."""
-    lines = (folder / "patients.txt").read_text().splitlines()
-    return [Patient(*line.split(" ")) for line in lines]
-
-
-def restore(stack: Stack) -> None:
-    """Gives the stack's registry and consent process, neither running, fresh copies of the seeded databases.
-
-    Both: a registry that has witnessed a longer log would take the seeded one for a ledger rolled back.
-    """
-    data = stack.folder / "data"
-    for name in _KEPT:
-        for left in data.glob(f"{name}.db*"):
-            left.unlink()
-        shutil.copyfile(stack.folder / f"seeded-{name}.db", data / f"{name}.db")
-    os.sync()  # what is still to be written back would be paid by the first commits measured
-
-
-async def seed(stack: Stack, patients: int, advance: Advance) -> float:
-    """Seeds a prepared stack whose registry serves, stops that, and returns the seconds the ledger took."""
+async def seed(stack: Stack, patients: int, advance: Advance) -> None:
+    """Seeds a prepared stack whose registry serves, stops that, and marks the folder as seeded."""
     async with People(stack) as people:
         for number, (name, siren) in enumerate(((SENDER, "552100554"), (RECIPIENT, "443061841")), 1):
             referenced = service(name, name, f"1.2.250.1.999.{number}", Partner(stack, name).prepare())
             await people.reference(referenced, siren=siren)
-    seconds = _Seeder(stack, await _snapshot(stack), advance).seed(patients)
+    marks = _Seeder(stack, await _snapshot(stack), advance).seed(patients)
     await _index(stack)
     stack.stop_one("registry")
     shutil.copyfile(stack.folder / "data" / "registry.db", stack.folder / "seeded-registry.db")
-    return seconds
+    mark_seeded(stack.folder, patients, marks)
 
 
 async def _index(stack: Stack) -> None:
@@ -139,39 +91,32 @@ class _Seeder:
 
     def __init__(self, stack: Stack, snapshot: Snapshot, advance: Advance) -> None:
         self._stack, self._snapshot, self._advance = stack, snapshot, advance
-        master = load_secret(stack.folder / "keys" / keys.MASTER)
-        vault = Vault(partial(derive, master), os.urandom)
+        master, sealing = load_secret(stack.folder / "keys" / keys.MASTER), vault(stack)
         identifiers = Identifiers(lambda audience: derive(master, f"identifiers of {audience}"))
         self._names = Names(identifiers, allow_test_ins=True)
-        self._handlers = build_handlers(vault, identifiers, secrets.randbits)
+        self._handlers = build_handlers(sealing, identifiers, secrets.randbits)
         self._portal = load_signer(stack.folder / "keys" / keys.PORTAL)
-        self._file = stack.folder / "seeded-consent.db"
-        self._database = Database(f"sqlite:///{self._file.resolve()}")
+        self._database = Database(f"sqlite:///{(stack.folder / 'seeded-consent.db').resolve()}")
         prepare(self._database)
-        key = load_ed25519(stack.folder / "keys" / keys.LOG)
-        signer = NoteSigner(f"{stack.trust_domain}/ledger/1/0", key.sign, key.public_key().public_bytes_raw())
-        self._log = ShardLog(0, self._database, signer, vault, SystemClock(), os.urandom, 1000)
+        signer = log_signer(stack)
+        self._log = ShardLog(0, self._database, signer, sealing, SystemClock(), os.urandom, 1000)
+        self._proofs = Proofs(self._database, sealing, [signer.name])
 
-    def seed(self, patients: int) -> float:
-        """Seeds, and returns the seconds it took."""
-        started = time.perf_counter()
+    def seed(self, patients: int) -> list[Mark]:
+        """Seeds, and returns how the log grew: a mark before the first transaction, and one after each."""
         self._log.create()
+        started = time.perf_counter()
+        marks: list[Mark] = [(0, 0.0)]
         with (self._stack.folder / "patients.txt").open("w") as file:
             for first in range(0, patients, BATCH):
                 numbers = range(first, min(first + BATCH, patients))
                 with self._log.locked(self._snapshot) as locked:
                     file.writelines(self._batch(locked, numbers))
+                marks.append((self._proofs.sizes()[0], time.perf_counter() - started))
                 self._advance(len(numbers))
         self._log.verify()
         self._database.close()
-        seconds = time.perf_counter() - started
-        marker = {
-            "parameters": _parameters(patients),
-            "seconds": round(seconds, 1),
-            "patients_a_second": round(patients / seconds),
-        }
-        (self._stack.folder / "seed.json").write_text(json.dumps(marker))
-        return seconds
+        return marks
 
     def _batch(self, locked: Locked, numbers: range) -> list[str]:
         connection = locked.connection
@@ -193,7 +138,7 @@ class _Seeder:
         granted, _ = (self._handlers.consents.grant(locked, item) for item in grants)
         pseudonym = self._names.pseudonym(f"services/{SENDER}", address)
         consent = self._names.consent_name(granted.shard, granted.consent)
-        return f"{pseudonym} {ins.matricule} {self._names.profile_name(address)} {consent}\n"
+        return Patient(pseudonym, ins.matricule, self._names.profile_name(address), consent).line
 
     def _grant(self, locked: Locked, address: c.Address, name: str) -> c.Grant:
         request = secrets.token_hex(8)
@@ -225,8 +170,3 @@ class _Seeder:
             profile=self._names.profile_name(item.address),
         )
         return c.Assertion(said.sign(self._portal), self._portal.verify_key.kid)
-
-
-def _parameters(patients: int) -> dict[str, object]:
-    tables = "".join(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables)
-    return {"format": FORMAT, "patients": patients, "tables": hashlib.sha256(tables.encode()).hexdigest()}

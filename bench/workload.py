@@ -12,7 +12,8 @@ from itertools import accumulate
 from accord.consent.v1 import consent_service_pb2, decision_service_pb2
 from accord.registry.v1 import registry_pb2
 
-from bench.seed import RECIPIENT, SENDER, Patient
+from bench.seed import RECIPIENT, SENDER
+from bench.seeded import Patient
 from services.nomenclature.oids import INS_NIR_TEST
 
 CHECK = "/accord.consent.v1.DecisionService/Check"
@@ -28,6 +29,11 @@ _QUERY = decision_service_pb2.Query(
 )
 PERMITTED = decision_service_pb2.CheckResponse(verdict=decision_service_pb2.Verdict(permitted=True)).SerializeToString()
 """How both answers begin when the exchange is permitted."""
+
+
+def is_permitted(_: bytes, answer: bytes) -> bool:
+    """Whether an answer to either request permits."""
+    return answer.startswith(PERMITTED)
 
 
 @dataclass(frozen=True, slots=True)
