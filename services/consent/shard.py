@@ -7,9 +7,10 @@ before, is never extended. Crash outcomes: before COMMIT nothing happened; after
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_
+from sqlalchemy import Connection, TextClause, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis.clock import Clock
@@ -37,11 +38,6 @@ _LAST_ENTRY = (
 _READ_HEAD = select(HEAD).where(*_IN_HEAD)
 _EPOCHS = select(HEAD.c.epoch, HEAD.c.origin).where(HEAD.c.shard == bindparam("shard"))
 _ADD_HEAD = insert(HEAD)
-_FIND_NODES = select(NODE.c.level, NODE.c.idx, NODE.c.hash).where(
-    NODE.c.shard == bindparam("shard"),
-    NODE.c.epoch == bindparam("epoch"),
-    tuple_(NODE.c.level, NODE.c.idx).in_(bindparam("nodes", expanding=True)),
-)
 RECOVERING = "recovering "
 """What stands before a head's origin from the recovery that makes it until that has ended (`recovery`)."""
 
@@ -165,9 +161,20 @@ class ShardLog:
 
 
 def read_nodes(connection: Connection, shard: int, epoch: int, nodes: Sequence[Coordinate]) -> list[bytes]:
-    """The hashes of complete subtrees, in the order asked. Raises: KeyError when one is missing."""
+    """The hashes of complete subtrees, in the order asked: a look-up for each. Raises: KeyError when one is missing."""
     if not nodes:
         return []
-    rows = connection.execute(_FIND_NODES, {"shard": shard, "epoch": epoch, "nodes": list(nodes)})
-    found = {(level, idx): hash_ for level, idx, hash_ in rows}
+    values = {"shard": shard, "epoch": epoch}
+    for place, (level, index) in enumerate(nodes):
+        values |= {f"level{place}": level, f"idx{place}": index}
+    rows = connection.execute(_find_nodes(len(nodes)), values)
+    found = {(level, index): hash_ for level, index, hash_ in rows if hash_ is not None}
     return [found[node] for node in nodes]
+
+
+@lru_cache(maxsize=256)
+def _find_nodes(count: int) -> TextClause:
+    # Not `(level, idx) IN (…)`: for that SQLite reads every node of the log.
+    wanted = ", ".join(f"(:level{place}, :idx{place})" for place in range(count))
+    node = "SELECT hash FROM node WHERE shard = :shard AND epoch = :epoch AND level = wanted.level AND idx = wanted.idx"
+    return text(f"WITH wanted(level, idx) AS (VALUES {wanted}) SELECT level, idx, ({node}) FROM wanted")  # noqa: S608

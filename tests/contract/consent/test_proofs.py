@@ -1,9 +1,11 @@
 """Reading the log: what is asked for is proven, what is not there is not found, what is opened is what was committed to."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from sqlalchemy import event
 
 from services.consent.domain import commands as c
 from services.errors import Reason
@@ -130,3 +132,26 @@ async def test_no_two_salts_are_the_same(bench: Bench) -> None:
     openings = [item.opening for item in items if item.opening]
     assert {body for _, body in openings} == {b"{}"}
     assert len({salt for salt, _ in openings}) == len({commitment(*opening) for opening in openings}) == 8
+
+
+async def test_a_proof_looks_each_hash_up_by_its_whole_key(bench: Bench) -> None:
+    """Reading all the nodes of a log for one proof would cost more the longer the log is."""
+    await filled(bench)
+    plans: list[str] = []
+
+    def explained(connection: Any, _: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if "FROM wanted" in statement and not statement.startswith("EXPLAIN"):
+            cursor = connection.connection.cursor()
+            sqlite = connection.dialect.name == "sqlite"
+            if not sqlite:
+                cursor.execute("SET LOCAL enable_seqscan = off")  # six entries fit a page: any plan would do
+            cursor.execute(("EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN ") + statement, parameters)
+            plans.append(" ".join(str(row) for row in cursor.fetchall()))
+
+    event.listen(bench.database._engine, "before_cursor_execute", explained)
+    bench.ledger.proofs.prove(ORIGIN, [2], openings=False)
+    assert plans
+    for plan in plans:
+        assert "SCAN node" not in plan
+        keyed = "SEARCH node USING PRIMARY KEY (shard=? AND epoch=? AND level=? AND idx=?)"
+        assert keyed in plan or all(f"({column} = " in plan for column in ("shard", "epoch", "level", "idx")), plan
