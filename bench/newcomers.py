@@ -29,7 +29,7 @@ class Newcomers:
             patients._READ_PROFILE: lambda _: profile,
             patients._FIND_SUBJECT: lambda values: self._subjects.get((values["patient"], values["service"])),
             consents._FIND_REQUEST: lambda _: None,
-            consents._COUNT_CONSENTS: lambda _: 0,
+            consents._MEASURE_OTHERS: lambda _: (0, 0),
             locked._FIND_KEYS: lambda _: None,
         }
 
@@ -58,7 +58,7 @@ class _Answer:
     def scalar(self) -> Any:
         return self._value
 
-    scalar_one = one_or_none = scalar
+    scalar_one = one_or_none = one = scalar
 
     def __iter__(self) -> Iterator[Any]:
         return iter(() if self._value is None else (self._value,))

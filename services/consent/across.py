@@ -39,8 +39,14 @@ class Across:
         """Another identity of a patient: claimed in its own shard first, then recorded beside the patient."""
         if (await self.profile(item.address)).status is ProfileStatus.ERASED:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
-        await self._ledger.do(c.ClaimAlias(item.ins, item.address))
-        await self._ledger.do(item)
+        claim = c.ClaimAlias(item.ins, item.address)
+        await self._ledger.do(claim)
+        try:
+            await self._ledger.do(item)
+        except AccordError as error:
+            if error.reason is Reason.RESOURCE_NOT_FOUND:  # erased meanwhile: nothing may lead to who was erased
+                await self._ledger.do(c.DropAliases(self._ledger.home(claim), item.address))
+            raise
 
     async def grant(self, item: c.Grant, shard: int, request_id: int) -> c.Consent:
         """Grants what a service asked for: claims the request for this patient first, then grants, idempotently.

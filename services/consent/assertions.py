@@ -11,7 +11,7 @@ from typing import Any
 
 from services.chassis.clock import Clock
 from services.consent.domain import commands as c
-from services.consent.domain.by_clock import MAJORITY
+from services.consent.domain.by_clock import taken_up
 from services.consent.domain.lifecycle import ConsentState
 from services.consent.domain.terms import Limits
 from services.errors import AccordError, Reason
@@ -55,8 +55,8 @@ class Assertions:
         )
         return self.verify(token, expected)
 
-    def resuming(self, token: str, known: c.Consent, actor: c.Actor, consent: str) -> c.Assertion:
-        """The assertion of a resumption of a consent, as it stands now, of this name.
+    def resuming(self, token: str, known: c.Consent, actor: c.Actor, consent: str) -> tuple[c.Assertion, int]:
+        """The assertion of a resumption of a consent, as it stands now, of this name; and the revision that it takes up.
 
         Its `jti` is the revision that the patient saw suspended. Raises: AccordError ASSERTION_INVALID.
         """
@@ -68,7 +68,12 @@ class Assertions:
             notice_sha256=known.notice_sha256,
             consent=consent,
         )
-        return self.verify(token, expected, {f"{consent}/revisions/{number}" for number in _taken_up(known)})
+        # Of what is not suspended any revision will do: that changes nothing, or the ledger refuses it.
+        suspended = known.state is ConsentState.SUSPENDED
+        numbers = taken_up(known) if suspended else range(1, known.revision + 1)
+        jtis = {f"{consent}/revisions/{number}": number for number in numbers}
+        assertion = self.verify(token, expected, jtis.keys())
+        return assertion, jtis[jws.peek(token, ASSERTION)[0]["jti"]]
 
     def _always(self, act: Act, jti: str, actor: c.Actor, limits: Limits) -> dict[str, Any]:
         return {
@@ -102,14 +107,6 @@ class Assertions:
         if other:
             raise _refused(f"says something else than the request: {', '.join(other)}")
         return c.Assertion(token, kid)
-
-
-def _taken_up(consent: c.Consent) -> range:
-    """The revisions that a resumption of this consent may speak of."""
-    if consent.state is not ConsentState.SUSPENDED:  # it changes nothing: a repeat, or the ledger refuses it
-        return range(1, consent.revision + 1)
-    # From majority on the clock suspends: who saw the consent before that was written down saw the revision before.
-    return range(consent.revision - (consent.cause == MAJORITY), consent.revision + 1)
 
 
 def _refused(why: str) -> AccordError:

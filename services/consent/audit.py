@@ -2,7 +2,8 @@
 
 Guarantees that what cannot be recorded is not read; that a search and a count have seen every entry that the logs held when
 they began; and that an opened export is all of one state: an erasure meanwhile ends it. What the record says of a question
-names no person: where a patient was asked for, it holds the subjects that stand for them in the log.
+names no person: where a patient was asked for, it holds the subjects that stand for them in the log, sealed under their own
+key: after an erasure it links them no more.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ from functools import partial
 
 from services.consent.domain import commands as c
 from services.consent.domain.searching import Count, Filter, Item, Page, Place, Search
+from services.consent.domain.values import Address
 from services.consent.indexing import Indexer
 from services.consent.ledger import Ledger
 from services.consent.proofs import Opened, Proven, Sealed
@@ -65,7 +67,7 @@ class Audit:
     async def search(self, asked: Search) -> Page:
         """A page of what matches. Raises: AccordError RESOURCE_NOT_FOUND for a patient, a consent or a log unknown."""
         narrowed = await self._ledger.read(lambda: self._searcher.narrow(asked.filter))
-        await self._record("SearchEntries", asked.origin, asked.asked() | _released(narrowed))
+        await self._record("SearchEntries", asked.origin, asked.asked() | _released(narrowed), narrowed.patient)
         items: list[Item] = []
         for log, first, end in _spans(asked, await self._logs(narrowed, asked.origin)):
             look = partial(self._searcher.look, asked.filter, narrowed, log, first, end, asked.limit - len(items))
@@ -78,7 +80,7 @@ class Audit:
     async def statistics(self, wanted: Filter) -> list[Count]:
         """Counts of what matches, in order of month, service, type and reason. Raises: as `search`."""
         narrowed = await self._ledger.read(lambda: self._searcher.narrow(wanted))
-        await self._record("GetStatistics", "", wanted.asked() | _released(narrowed))
+        await self._record("GetStatistics", "", wanted.asked() | _released(narrowed), narrowed.patient)
         counts: Counter[Kind] = Counter()
         for log in await self._logs(narrowed, ""):
             async for some in self._counts(wanted, narrowed, log):
@@ -107,10 +109,13 @@ class Audit:
             for place in await self._ledger.read(lambda: self._proofs.records(origin)):
                 yield Part(size, records=(await self._ledger.read(partial(self._proofs.record, origin, *place)),))
 
-    async def _record(self, method: str, origin: str, asked: dict[str, str]) -> tuple[int, int]:
-        """Records a read, in the log's shard or in shard 0; answers (shard, epoch) of the log."""
+    async def _record(
+        self, method: str, origin: str, asked: dict[str, str], patient: Address | None = None
+    ) -> tuple[int, int]:
+        """Records a read, in the shard of the patient or the log asked for, or shard 0; answers the log's (shard, epoch)."""
         shard, epoch = await self._ledger.read(lambda: self._proofs.log(origin)) if origin else (0, 0)
-        await self._ledger.do(c.RecordRead(shard, method, ({"origin": origin} if origin else {}) | asked))
+        said = ({"origin": origin} if origin else {}) | asked
+        await self._ledger.do(c.RecordRead(patient.shard if patient else shard, method, said, patient=patient))
         return shard, epoch
 
     async def _logs(self, narrowed: Narrowed, origin: str) -> list[Log]:

@@ -10,22 +10,25 @@ from dataclasses import replace
 from typing import Any
 
 from services.consent.domain import commands as c
-from services.consent.domain.by_clock import by_clock, is_unconfirmed
+from services.consent.domain.by_clock import by_clock, is_unconfirmed, taken_up
 from services.consent.domain.identifiers import LOCAL_BITS
 from services.consent.domain.lifecycle import FINAL, ConsentState, consent_moves
 from services.consent.domain.terms import Effect, Limits
 from services.consent.locked import Locked, draft
 from services.consent.profiles import check_actor, pair, require_active, require_profile, require_referenced
+from services.consent.requests import DECIDED
 from services.consent.revisions import Revisions
 from services.consent.store import consents, patients
 from services.consent.vault import Vault
 from services.errors import AccordError, Reason
+from services.formats.canonical import dumps
 from services.formats.entry import EntryType
 from services.formats.lease import ServiceRecord
 from services.formats.times import text_of
 
-MAX_CONSENTS = 256
-"""Consents of one patient for one service, ended ones included: a decision's body holds them all, and has its limit."""
+MAX_CONSENTS, MAX_TERMS = 256, 384 << 10
+"""Consents of one patient for one service, ended ones included, and the bytes of their terms: a decision rests on those of
+both services, and have their limit."""
 _OWN_CAUSES = frozenset({c.HOLDER, c.REPRESENTATIVE})
 
 
@@ -39,7 +42,7 @@ class ConsentHandlers:
         """Records a consent within the service's convention; the same request again answers the same consent."""
         used = consents.find_request(locked.connection, item.address, item.request_id)
         if used is not None:
-            return _repeated(locked, item.address.shard, item.digest, *used)
+            return self._repeated(locked, item, *used)
         profile = require_active(locked, item.address)
         check_actor(locked.connection, self._vault, profile, item.actor, locked.now_ms)
         _check_secret(item.actor, item.limits)
@@ -65,6 +68,7 @@ class ConsentHandlers:
         )
         _check_terms(locked, consent)
         self._check_place(locked, item)
+        _check_room(locked, consent)
         if item.validate_only:
             return consent
         if item.pairs:
@@ -72,12 +76,22 @@ class ConsentHandlers:
         consents.add_request(locked.connection, consent, item.request_id, item.digest)
         return self._revisions.grant(locked, consent, item.assertion)
 
+    def _repeated(self, locked: Locked, item: c.Grant, digest: str, consent: int) -> c.Consent:
+        """What the same request made, for who may see it. Raises: AccordError."""
+        known = consents.find_consent(locked.connection, item.address.shard, consent)
+        check_actor(locked.connection, self._vault, require_profile(locked, item.address), item.actor, locked.now_ms)
+        if known is not None and known.hidden_from(item.actor):
+            if item.pairs:
+                raise AccordError(Reason.STATE_CONFLICT, DECIDED)
+            raise AccordError(Reason.RESOURCE_NOT_FOUND)
+        if known is None or digest != item.digest:
+            raise AccordError(Reason.REQUEST_ID_REUSED)
+        return known
+
     @staticmethod
     def _check_place(locked: Locked, item: c.Grant) -> None:
         if not item.pairs and patients.find_subject(locked.connection, item.address, item.service) is None:
             raise AccordError(Reason.STATE_CONFLICT, "patient and service are not paired")
-        if consents.count_consents(locked.connection, item.address, item.service) >= MAX_CONSENTS:
-            raise AccordError(Reason.STATE_CONFLICT, "the patient has given this service too many consents")
 
     def amend(self, locked: Locked, item: c.Amend) -> c.Consent:
         """Changes what an active consent covers; the same request again answers the consent as it stands."""
@@ -85,7 +99,9 @@ class ConsentHandlers:
         address = c.Address(consent.shard, consent.patient)
         used = consents.find_request(locked.connection, address, item.request_id)
         if used is not None:
-            return _repeated(locked, item.shard, item.digest, *used)
+            if used[0] != item.digest or used[1] != item.consent:
+                raise AccordError(Reason.REQUEST_ID_REUSED)
+            return consent
         _check_etag(consent, item.etag)
         profile = require_active(locked, address)
         if by_clock(consent, locked.now_ms).state is not ConsentState.ACTIVE:
@@ -103,6 +119,7 @@ class ConsentHandlers:
             limits=replace(item.limits, confirm_ms=confirm_ms),
         )
         _check_terms(locked, amended)
+        _check_room(locked, amended)
         if item.validate_only:
             return amended
         consents.add_request(locked.connection, consent, item.request_id, item.digest)
@@ -118,6 +135,10 @@ class ConsentHandlers:
         consent_moves(now.state, item.to)
         if item.to is ConsentState.ACTIVE:
             _check_resumable(locked, now, item.actor)
+            if item.seen is not None and item.seen not in taken_up(now):
+                raise AccordError(
+                    Reason.ETAG_MISMATCH, "the consent was suspended again since the assertion was signed"
+                )
             consent = _confirmed(self._revisions.settle(locked, consent), item.actor, locked.now_ms)
         return self._revisions.move(
             locked, consent, item.to, item.actor, cause=item.actor.role, why=item.why, assertion=item.assertion
@@ -214,6 +235,13 @@ def _check_terms(locked: Locked, consent: c.Consent) -> None:
         _within_convention(require_referenced(locked, consent.service), consent, locked.now_ms)
 
 
+def _check_room(locked: Locked, consent: c.Consent) -> None:
+    others, size = consents.measure_others(locked.connection, consent)
+    size += len(dumps(consent.scope.to_json())) + len(dumps(consent.limits.to_json()))
+    if others >= MAX_CONSENTS or size > MAX_TERMS:
+        raise AccordError(Reason.STATE_CONFLICT, "the patient has given this service too many consents")
+
+
 def _within_convention(record: ServiceRecord, consent: c.Consent, now_ms: int) -> None:
     convention = record.convention
     if not convention.in_force(now_ms):
@@ -223,10 +251,3 @@ def _within_convention(record: ServiceRecord, consent: c.Consent, now_ms: int) -
         raise AccordError(Reason.CONVENTION_EXCEEDED)
     if consent.notice_sha256 != convention.notice_sha256:
         raise AccordError(Reason.STATE_CONFLICT, "the notice shown is not the convention's")
-
-
-def _repeated(locked: Locked, shard: int, digest: str, known_digest: str, consent: int) -> c.Consent:
-    known = consents.find_consent(locked.connection, shard, consent)
-    if known_digest != digest or known is None:
-        raise AccordError(Reason.REQUEST_ID_REUSED)
-    return known

@@ -34,6 +34,10 @@ class ErasureHandlers:
             raise AccordError(Reason.RESOURCE_NOT_FOUND)
         effective_ms = locked.now_ms + self._delay_ms
         if profile_after(profile.status, EntryType.PATIENT_ERASED) is profile.status:
+            if item.traces_too and erasure.count_sealed(locked.connection, item.address, (Use.TRACE,)):
+                raise AccordError(
+                    Reason.STATE_CONFLICT, "erased before, without the traces: those end with their years"
+                )
             return effective_ms, 0
         if consents.standing_of(locked.connection, item.address):
             raise AccordError(Reason.STATE_CONFLICT, "a consent still stands")

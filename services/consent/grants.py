@@ -45,8 +45,8 @@ class Grants:
     async def resume(self, item: c.MoveConsent, token: str, name: str) -> c.Consent:
         """Resumes a consent. Raises: AccordError ASSERTION_INVALID, and as its handler."""
         known = self._now(await self._find(item.shard, item.consent, item.actor))
-        assertion = self._assertions.resuming(token, known, item.actor, name)
-        return self._now(await self._ledger.do(replace(item, assertion=assertion)))
+        assertion, seen = self._assertions.resuming(token, known, item.actor, name)
+        return self._now(await self._ledger.do(replace(item, assertion=assertion, seen=seen)))
 
     async def _find(self, shard: int, consent: int, actor: c.Actor) -> c.Consent:
         found = await self._ledger.read(lambda: self._read(shard, consent))

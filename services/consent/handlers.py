@@ -9,9 +9,9 @@ from services.consent.domain import commands as c
 from services.consent.domain.identifiers import Identifiers
 from services.consent.erasure import ErasureHandlers
 from services.consent.exchanges import ExchangeHandlers
-from services.consent.locked import Locked, draft
+from services.consent.locked import NOBODY, Locked, draft
 from services.consent.moves import ProfileMoves
-from services.consent.profiles import ProfileHandlers
+from services.consent.profiles import ProfileHandlers, require_profile
 from services.consent.requests import RequestHandlers
 from services.consent.retractions import RetractionHandlers
 from services.consent.revisions import Revisions
@@ -88,7 +88,10 @@ def build_handlers(
 
 
 def _record_read(locked: Locked, item: c.RecordRead) -> c.Appended:
-    return locked.append(draft(EntryType.AUDIT_READ, item.actor, {"method": item.method, "asked": item.asked}))
+    body, patient = {"method": item.method, "asked": item.asked}, NOBODY
+    if item.patient is not None:
+        patient = require_profile(locked, item.patient).address.patient
+    return locked.append(draft(EntryType.AUDIT_READ, item.actor, body, patient))
 
 
 def _each(handle: Callable[[Locked, Any], Any]) -> Handler:

@@ -173,6 +173,8 @@ class Locked:
         if item.facts is None:
             return {}, b""
         salt, facts = self._means.random(32), dumps(item.facts)
+        if len(facts) > MAX_BODY:
+            raise ValueError("the facts of a decision are longer than a verifier reads")
         return {"facts": commitment(salt, facts)}, self._means.vault.seal_opening(key, salt, facts, facts_place(place))
 
     def count_unwritten(self, patient: int, uses: Sequence[Use]) -> int:

@@ -19,6 +19,7 @@ from services.errors import AccordError, Reason
 from services.formats.entry import EntryType
 from services.formats.times import text_of
 
+DECIDED = "the request has been decided"
 CLAIM_GRACE_MS = 5_000
 """How long after a request's end the grant that claimed it may still arrive; until then it is not called expired."""
 
@@ -81,7 +82,7 @@ def decides(request: c.Request, state: c.RequestState, address: c.Address, now_m
     """Whether this decision by this patient changes anything. Raises: AccordError STATE_CONFLICT, REQUEST_EXPIRED."""
     if request.state is not c.RequestState.PENDING:
         if (request.state, request.claimed) != (state, address):
-            raise AccordError(Reason.STATE_CONFLICT, "the request has been decided")
+            raise AccordError(Reason.STATE_CONFLICT, DECIDED)
         return False
     if now_ms >= request.expires_ms:
         raise AccordError(Reason.REQUEST_EXPIRED)

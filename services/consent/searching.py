@@ -42,10 +42,11 @@ _IDENTITY_KEY = select(DATA_KEY.c.wrapped).where(
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """Where a filter can find anything: one shard and some subjects; None: anywhere."""
+    """Where a filter can find anything: one shard, some subjects, and the patient they are of; None: anywhere."""
 
     shard: int | None = None
     subjects: frozenset[str] | None = None
+    patient: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,23 @@ class Searcher:
             groups = list(self._groups(connection, wanted))
         if not groups:
             return Narrowed()
-        shards = {shard for shard, _ in groups}
+        asked = [patient for patient, _ in groups]
         subjects = frozenset.intersection(*(some for _, some in groups))
-        return Narrowed(min(shards), subjects if len(shards) == 1 else frozenset())
+        return Narrowed(asked[0].shard, subjects if len(set(asked)) == 1 else frozenset(), asked[0])
 
-    def _groups(self, connection: Connection, wanted: Filter) -> Iterator[tuple[int, frozenset[str]]]:
+    def _groups(self, connection: Connection, wanted: Filter) -> Iterator[tuple[Address, frozenset[str]]]:
         if wanted.patient is not None:
             subject = patients.find_subject(connection, wanted.patient, wanted.service)
-            yield wanted.patient.shard, frozenset({_known(subject)})
+            yield wanted.patient, frozenset({_known(subject)})
         if wanted.profile is not None:
-            yield wanted.profile.shard, self._subjects(connection, wanted.profile)
+            yield wanted.profile, self._subjects(connection, wanted.profile)
         if wanted.consent is not None:
             consent = consents.find_consent(connection, *wanted.consent)
             patient = Address(consent.shard, consent.patient) if consent else None
             # Entries that name it are of any service of the patient: a recipient's consent stands in its senders' exchanges.
-            yield wanted.consent[0], self._subjects(connection, patient)
+            subjects = self._subjects(connection, patient)
+            if patient is not None:
+                yield patient, subjects
 
     def _subjects(self, connection: Connection, patient: Address | None) -> frozenset[str]:
         key = {"shard": patient.shard, "patient": patient.patient} if patient else None

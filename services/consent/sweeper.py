@@ -22,4 +22,6 @@ async def sweep_for_ever(ledger: Ledger, deadline_ms: int) -> None:
                 _log.info("what the clock decided is on the record", extra={"fields": {"count": swept}})
         except AccordError as error:
             _log.warning("the sweeper waits", extra={"fields": {"reason": error.reason.value}})
+        except Exception as error:
+            _log.error("the sweeper failed", extra={"fields": {"error": type(error).__name__}})
         await asyncio.sleep(TURN_S)

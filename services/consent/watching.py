@@ -56,8 +56,7 @@ class Tail:
         self._ledger = ledger
         self._refreshes = Batcher[None, None](self._refresh, ledger.reader)
         self._seen: _Seen | None = None
-        self._moved = asyncio.Event()
-        self._watchers = 0
+        self._bells: set[asyncio.Event] = set()
         self._poller: asyncio.Task[None] | None = None
 
     async def refresh(self) -> None:
@@ -65,8 +64,8 @@ class Tail:
         before = self._seen
         await self._refreshes.submit(None)
         if self._seen is not before:
-            self._moved.set()
-            self._moved = asyncio.Event()
+            for bell in self._bells:
+                bell.set()
 
     async def now(self) -> Place:
         """The place of one who has heard everything up to now."""
@@ -90,27 +89,30 @@ class Tail:
         sizes = (*place.sizes[:behind], first + count, *place.sizes[behind + 1 :])
         return found, Place(sizes)
 
-    async def moved(self, place: Place, timeout_s: float) -> None:
-        """Returns when the tail has moved on from a place, when somebody is woken, or after a while."""
+    async def moved(self, place: Place, bell: asyncio.Event, timeout_s: float) -> None:
+        """Returns when the tail has moved on from a place, when the watcher's bell rings, or after a while."""
         seen = self._held()
         if (seen.serial, seen.sizes) != (place.serial, place.sizes):
             return
+        bell.clear()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._moved.wait()
+                await bell.wait()
         except TimeoutError:
             pass
 
-    def enter(self) -> None:
-        """Somebody watches: the heads are polled."""
-        self._watchers += 1
+    def enter(self) -> asyncio.Event:
+        """Somebody watches: the heads are polled. Answers the watcher's own bell, which rings for every change."""
+        bell = asyncio.Event()
+        self._bells.add(bell)
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
+        return bell
 
-    def leave(self) -> None:
+    def leave(self, bell: asyncio.Event) -> None:
         """Somebody watches no more."""
-        self._watchers -= 1
-        if self._watchers == 0 and self._poller is not None:
+        self._bells.discard(bell)
+        if not self._bells and self._poller is not None:
             self._poller.cancel()
             self._poller = None
 
@@ -119,11 +121,6 @@ class Tail:
         if self._poller is not None:
             self._poller.cancel()
         await self._refreshes.close()
-
-    def wake(self) -> None:
-        """Lets every waiting watcher look again."""
-        self._moved.set()
-        self._moved = asyncio.Event()
 
     async def _poll(self) -> None:
         while True:

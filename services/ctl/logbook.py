@@ -66,12 +66,14 @@ def forwards_after_revoke(entries: Iterable[Entry]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest revision of a consent: its number, and the entry that made it."""
+    """The newest revision of a consent: its number, and the entry that made it, for whom and towards which service."""
 
     revision: int
     type: EntryType
     until_ms: int
     index: int
+    service: str
+    subject: str
 
 
 class Promise:
@@ -87,8 +89,7 @@ class Promise:
             return self._revise(index, entry)
         if entry.type is EntryType.EXCHANGE_AUTHORIZED:
             self.authorizations += 1
-            wrong = (self._rests(entry, resource) for resource in entry.resources)
-            return next(filter(None, wrong), "") if entry.resources else "it rests on no consent"
+            return self._authorize(entry)
         return ""
 
     def _revise(self, index: int, entry: Entry) -> str:
@@ -100,16 +101,28 @@ class Promise:
             if known is not None and (known.type in FINAL or number <= known.revision):
                 wrong = wrong or f"it makes {resource} after entry {known.index}, {known.type.value}"
                 continue  # what was ended stays ended
-            self.newest[consent] = Newest(number, entry.type, entry.until_ms or 0, index)
+            self.newest[consent] = Newest(number, entry.type, entry.until_ms or 0, index, entry.service, entry.subject)
         return wrong
 
-    def _rests(self, entry: Entry, resource: str) -> str:
+    def _authorize(self, entry: Entry) -> str:
+        """Each side rests on a consent of its own. That both are one patient's, replay proves, which opens the facts."""
+        sides = [entry.service, *([entry.counterparty] if entry.counterparty else [])]
+        if not entry.resources:
+            return "it rests on no consent"
+        if len(entry.resources) != len(sides):
+            return f"it rests on {len(entry.resources)} consents, where {len(sides)} services take part"
+        wrong = (self._rests(entry, resource, side) for resource, side in zip(entry.resources, sides, strict=True))
+        return next(filter(None, wrong), "")
+
+    def _rests(self, entry: Entry, resource: str, service: str) -> str:
         consent, number = split_revision(resource)
         known = self.newest.get(consent)
         if known is None:
             return f"it rests on {resource}, which no entry before it made"
         if known.revision != number or known.type not in LIVE:
             return f"it rests on {resource} after entry {known.index}, {known.type.value}"
+        if known.service != service or (service == entry.service and known.subject != entry.subject):
+            return f"it rests on {resource}, another's consent"
         if entry.time_ms >= known.until_ms:
             return f"it rests on {resource} after its end"
         # A permit counts whole seconds.

@@ -42,6 +42,12 @@ async def test_a_doctored_log_is_caught(tmp_path: Path) -> None:
     turned = list(entries)
     turned[denied] = replace(turned[denied], type=EntryType.EXCHANGE_AUTHORIZED)
     assert forwards_after_revoke(tuple(turned)) == [denied]
+    first = entries[authorized]
+    lone = replace(first, resources=first.resources[:1])
+    sold = replace(first, counterparty="services/other")
+    borrowed = replace(first, subject="0" * 64)
+    for place, forged in ((authorized, lone), (authorized, sold), (authorized, borrowed)):
+        assert forwards_after_revoke((*entries[:place], forged, *entries[place + 1 :])) == [place]
     either = replace(entries[authorized], resources=entries[authorized].resources[::-1])
     assert forwards_after_revoke((*entries, either)) == [len(entries)]
 

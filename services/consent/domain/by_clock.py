@@ -23,3 +23,11 @@ def by_clock(consent: Consent, now_ms: int) -> Consent:
 def is_unconfirmed(consent: Consent, now_ms: int) -> bool:
     """Whether a representative gave it, and the holder, of age by now, has not confirmed it."""
     return consent.limits.confirm_ms is not None and consent.limits.confirm_ms <= now_ms
+
+
+def taken_up(consent: Consent) -> range:
+    """The revisions that a resumption of this suspended consent, as it stands by the clock, may have been signed for.
+
+    From majority on the clock suspends: who saw the consent before that was written down saw the revision before.
+    """
+    return range(consent.revision - (consent.cause == MAJORITY), consent.revision + 1)

@@ -142,7 +142,10 @@ class Amend(Command[Consent]):
 
 @dataclass(frozen=True, slots=True)
 class MoveConsent(Command[Consent]):
-    """Moves a consent to where `actor` wants it: suspended, active again, revoked. `why`: the platform's justification."""
+    """Moves a consent to where `actor` wants it: suspended, active again, revoked. `why`: the platform's justification.
+
+    `seen`: the revision that the assertion of a resumption takes up again.
+    """
 
     shard: int
     consent: int
@@ -151,6 +154,7 @@ class MoveConsent(Command[Consent]):
     etag: str = ""
     assertion: Assertion | None = None
     why: str = ""
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +255,13 @@ class SweepConsents(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class RecordRead(Command[Appended]):
-    """Records that an auditor, or the platform, read something: the method, and what was asked, without personal data."""
+    """Records that an auditor, or the platform, read something: the method, what was asked, and of which patient."""
 
     shard: int
     method: str
     asked: dict[str, str]
     actor: str = "auditor"
+    patient: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

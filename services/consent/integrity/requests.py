@@ -11,6 +11,7 @@ from sqlalchemy import select
 from services.consent.domain.values import RequestState
 from services.consent.integrity.case import Case, Log
 from services.consent.integrity.entries import Item, Page
+from services.consent.locked import NOBODY
 from services.consent.store.facts import PATIENT
 from services.consent.store.requests import CONSENT_REQUEST
 from services.formats.canonical import dumps, loads
@@ -76,7 +77,7 @@ class Requests:
         claimed = row.claimed_shard is not None and row.claimed_patient is not None
         if row.state not in _STATES or claimed is (row.state == RequestState.PENDING.value):
             self._case.keyed(CONSENT_REQUEST, "state or claim: not of a request", id=row.id)
-        if claimed:
+        if claimed and row.claimed_patient != NOBODY:  # nobody's: of who was erased
             where = (PATIENT.c.shard == row.claimed_shard, PATIENT.c.id == row.claimed_patient)
             if self._case.connection.execute(select(PATIENT.c.id).where(*where)).first() is None:
                 self._case.keyed(CONSENT_REQUEST, "claimed for no patient", id=row.id)

@@ -33,21 +33,19 @@ class WatchServicer(pb_grpc.WatchServiceServicer):
         caller = current_caller()
         own = f"services/{caller.service}" if caller.service is not None else ""
         first = await anext(requests, pb.WatchRequest())
-        watcher = _Watcher(self._tail, first.ping)
         now = await self._tail.now()
         place = self._resume(first.cursor, now) if first.cursor else now
+        watcher = _Watcher(self._tail, own, first.ping)
         ear = asyncio.create_task(watcher.hear(requests))
-        self._tail.enter()
         try:
             async with asyncio.timeout(self._max_age_s) as age:
                 async for changes, place, pong in watcher.follow(place, self._heartbeat_s):  # noqa: B020
-                    heard = [item for item in changes if not own or item.entry.service == own]
-                    yield self._response(heard, place, pong)
+                    yield self._response(changes, place, pong)
         except TimeoutError:
             if not age.expired():
                 raise
         finally:
-            self._tail.leave()
+            watcher.leave()
             ear.cancel()
         watcher.check()
 
@@ -76,12 +74,17 @@ class WatchServicer(pb_grpc.WatchServiceServicer):
 
 
 class _Watcher:
-    """One stream: what it was asked, and how far it was answered."""
+    """One stream: what it was asked, how far it was answered; of what is not its `own` (empty: all is) it hears nothing."""
 
-    def __init__(self, tail: Tail, ping: int) -> None:
-        self._tail, self._ping, self._pong = tail, 0, 0
+    def __init__(self, tail: Tail, own: str, ping: int) -> None:
+        self._tail, self._own, self._bell = tail, own, tail.enter()
+        self._ping = self._pong = 0
         self._fault: AccordError | None = None
         self._note(ping, first=True)
+
+    def leave(self) -> None:
+        """Watches no more."""
+        self._tail.leave(self._bell)
 
     def check(self) -> None:
         """Raises: AccordError for a message that broke the stream's rules."""
@@ -94,7 +97,7 @@ class _Watcher:
             if request.cursor:
                 self._fault = invalid([Violation("cursor", "belongs in the first message")])
             self._note(request.ping, first=False)
-            self._tail.wake()
+            self._bell.set()
 
     def _note(self, ping: int, *, first: bool) -> None:
         if not (first and ping == 0) and not self._ping < ping <= MAX_INTEGER:
@@ -111,7 +114,8 @@ class _Watcher:
                 await self._tail.refresh()
             reached = False
             while not reached:
-                changes, following = await self._tail.after(place)
+                found, following = await self._tail.after(place)
+                changes = [item for item in found if not self._own or item.entry.service == self._own]
                 reached = following.serial is not None
                 answered = reached and asked > self._pong
                 if changes or answered or loop.time() - spoken >= heartbeat_s:
@@ -120,4 +124,4 @@ class _Watcher:
                     spoken = loop.time()
                 place = following
             if self._ping == asked and self._fault is None:
-                await self._tail.moved(place, max(0.0, heartbeat_s - (loop.time() - spoken)))
+                await self._tail.moved(place, self._bell, max(0.0, heartbeat_s - (loop.time() - spoken)))

@@ -25,12 +25,13 @@ _ENDED = (
     .order_by(CONSENT.c.end_ms, CONSENT.c.id)
     .limit(bindparam("limit"))
 )
-_COUNT_CONSENTS = (
-    select(func.count())
-    .select_from(CONSENT)
-    .where(
-        CONSENT.c.shard == _SHARD, CONSENT.c.patient == bindparam("patient"), CONSENT.c.service == bindparam("service")
-    )
+_MEASURE_OTHERS = select(
+    func.count(), func.coalesce(func.sum(func.length(CONSENT.c.scope) + func.length(CONSENT.c.limits)), 0)
+).where(
+    CONSENT.c.shard == _SHARD,
+    CONSENT.c.patient == bindparam("patient"),
+    CONSENT.c.service == bindparam("service"),
+    CONSENT.c.id != bindparam("but"),
 )
 _CHANGING = ("state", "standing", "cause", "revision", "scope", "limits", "end_ms", "notice_sha256", "actor_role")
 _UPDATE_CONSENT = (
@@ -131,10 +132,11 @@ def _row(consent: Consent) -> dict[str, Any]:
     }
 
 
-def count_consents(connection: Connection, address: Address, service: str) -> int:
-    """How many consents a patient ever gave to a service."""
-    key = {"shard": address.shard, "patient": address.patient, "service": service}
-    return connection.execute(_COUNT_CONSENTS, key).scalar_one()
+def measure_others(connection: Connection, consent: Consent) -> tuple[int, int]:
+    """How many other consents the patient ever gave to the same service, and how many characters their terms take."""
+    key = {"shard": consent.shard, "patient": consent.patient, "service": consent.service, "but": consent.consent}
+    count, size = connection.execute(_MEASURE_OTHERS, key).one()
+    return count, int(size)
 
 
 def add_consent(connection: Connection, consent: Consent, made: RevisionRow) -> None:

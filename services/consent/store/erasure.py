@@ -10,6 +10,7 @@ from services.consent.store.consents import ASSERTION, REQUEST, REVISION
 from services.consent.store.facts import CONSENT, IDENTITY, PAIRING, PATIENT, QUOTA_USE
 from services.consent.store.joins import DATA_KEY, OPENED_BY, OPENING
 from services.consent.store.patients import ALIAS, REPRESENTATIVE
+from services.consent.store.requests import CONSENT_REQUEST
 from services.consent.vault import Use
 
 _SHARD: BindParameter[int] = bindparam("shard")
@@ -59,6 +60,15 @@ _FORGET_OWNER = (
     .where(AUTHORIZATION.c.shard == bindparam("in_shard"), AUTHORIZATION.c.patient == bindparam("in_patient"))
     .values(patient=0)
 )
+_FORGET_CLAIMS = (
+    update(CONSENT_REQUEST)
+    .where(
+        CONSENT_REQUEST.c.shard == bindparam("in_shard"),
+        CONSENT_REQUEST.c.claimed_shard == bindparam("of_shard"),
+        CONSENT_REQUEST.c.claimed_patient == bindparam("of_patient"),
+    )
+    .values(claimed_patient=0)
+)
 _EMPTY_PATIENT = (
     update(PATIENT)
     .where(PATIENT.c.shard == bindparam("in_shard"), PATIENT.c.id == bindparam("in_patient"))
@@ -95,9 +105,10 @@ def erase_patient(connection: Connection, address: Address, uses: tuple[Use, ...
 
 
 def drop_aliases(connection: Connection, shard: int, address: Address) -> None:
-    """Takes a patient's other identities out of one shard of the directory."""
+    """Takes a patient's other identities out of one shard of the directory, and the patient off the requests answered."""
     key = {"shard": shard, "to_shard": address.shard, "patient": address.patient}
     connection.execute(_DROP_ALIASES, key)
+    connection.execute(_FORGET_CLAIMS, {"in_shard": shard, "of_shard": address.shard, "of_patient": address.patient})
 
 
 def drop_year(connection: Connection, shard: int, year: int) -> int:

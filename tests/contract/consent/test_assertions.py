@@ -9,6 +9,8 @@ from accord.consent.v1 import consent_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.consent.convert.form import timestamp
+from services.consent.domain import commands as c
+from services.consent.domain.lifecycle import ConsentState
 from services.ctl.portal import PortalHand
 from services.errors import Reason
 from services.formats.assertion import MAX_AGE_S
@@ -160,3 +162,17 @@ async def test_no_right_is_given_without_the_portal_s_word_and_none_taken_away_n
     suspended = await portal.suspend(granted.name)
     assert await reason_of(portal.resume(suspended, assertion="")) is Reason.FIELD_INVALID
     assert (await portal.revoke(granted.name)).state == REVOKED
+
+
+async def test_a_spent_resumption_undoes_no_later_suspension(bench: Bench, portal: Portal) -> None:
+    """Read before the lock the consent was active; under the lock it has been suspended again."""
+    given = await portal.grant(await portal.paired())
+    suspended = await portal.suspend(given.name)
+    await portal.resume(suspended)
+    shard, consent = portal.names.consent(given.name)
+    actor = c.Actor(c.HOLDER, "eidas2")
+    again = c.MoveConsent(shard, consent, ConsentState.ACTIVE, actor, seen=suspended.revision)
+    assert (await bench.ledger.do(again)).state is ConsentState.ACTIVE  # it is: nothing to do
+    await portal.suspend(given.name)
+    assert await reason_of(bench.ledger.do(again)) is Reason.ETAG_MISMATCH
+    assert portal.standing(given)[0] == "SUSPENDED"

@@ -9,9 +9,13 @@ import pytest
 from accord.consent.v1 import consent_pb2
 from sqlalchemy import make_url
 
+from services.consent.audit import Audit
 from services.consent.config import Settings
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
+from services.consent.domain.searching import Filter, Search
+from services.consent.indexing import Indexer
+from services.consent.searching import Searcher
 from services.consent.vault import subject_of
 from services.errors import Reason
 from services.tlog.checkpoint import open_checkpoint
@@ -200,6 +204,66 @@ async def test_only_a_closed_profile_is_erased_and_it_is_gone(bench: Bench, port
     assert rows(bench, "alias") == []
     nobody = portal.names.profile_name(c.Address(0, 12345))
     assert await reason_of(portal.erase(nobody)) is Reason.RESOURCE_NOT_FOUND
+
+
+@pytest.mark.parametrize("traces_too", [False, True])
+async def test_whatever_is_sent_for_who_was_erased_no_key_is_made_anew(
+    bench: Bench, portal: Portal, traces_too: bool
+) -> None:
+    """A service keeps its pseudonym, and may send once more."""
+    patient = await planted(portal)
+    await portal.erase(patient.profile, traces_too=traces_too)
+    keys = [row for row in rows(bench, "data_key") if row.patient == patient.address.patient]
+    assert (await bench.authorize(query(patient.address))).told is Reason.NOT_PERMITTED
+    assert [row for row in rows(bench, "data_key") if row.patient == patient.address.patient] == keys
+    proven = bench.ledger.proofs.prove(bench.logs[0].origin, range(len(bench.entries())), openings=True)
+    assert proven[-1].opening is not None  # nobody's
+
+
+async def test_traces_that_an_erasure_left_are_not_said_to_be_erased_by_a_second(portal: Portal) -> None:
+    patient = await planted(portal)
+    await portal.erase(patient.profile)
+    await portal.erase(patient.profile)
+    assert await reason_of(portal.erase(patient.profile, traces_too=True)) is Reason.STATE_CONFLICT
+
+
+async def test_who_was_erased_is_no_longer_named_by_the_requests_they_answered(bench: Bench, portal: Portal) -> None:
+    patient = await planted(portal)
+    assert [row.claimed_patient for row in rows(bench, "consent_request")] == [patient.address.patient]
+    await portal.erase(patient.profile)
+    assert [(row.state, row.claimed_patient) for row in rows(bench, "consent_request")] == [("GRANTED", 0)]
+
+
+async def test_an_alias_claimed_while_its_patient_is_erased_leads_nowhere(
+    bench: Bench, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = await portal.paired()
+    await portal.close(profile)
+    across, address, do = bench.across, portal.address(profile), bench.ledger.do
+
+    async def erased_in_between(item: Any) -> Any:
+        answer = await do(item)
+        if isinstance(item, c.ClaimAlias):
+            monkeypatch.undo()
+            await portal.erase(profile)
+        return answer
+
+    monkeypatch.setattr(bench.ledger, "do", erased_in_between)
+    assert await reason_of(across.add_identity(c.AddIdentity(ins(2), address))) is Reason.RESOURCE_NOT_FOUND
+    assert rows(bench, "alias") == []
+
+
+async def test_what_auditors_searched_links_nothing_after_an_erasure(bench: Bench, portal: Portal) -> None:
+    """The record of a search holds the patient's subjects with every service: it goes with the patient."""
+    patient = await planted(portal)
+    searcher = Searcher(bench.database, bench.vault)
+    audit = Audit(bench.ledger, searcher, Indexer(bench.database))
+    await audit.search(Search(Filter(profile=patient.address), limit=1))
+    read = len(bench.entries()) - 1
+    assert bench.opened(read)["method"] == "SearchEntries"
+    await portal.erase(patient.profile)
+    (item,) = bench.ledger.proofs.prove(bench.logs[0].origin, [read], openings=True)
+    assert item.opening is None
 
 
 async def test_an_erased_identity_may_open_a_new_profile_that_knows_nothing(portal: Portal) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from services.consent import consents
 from services.consent.consents import MAX_CONSENTS
 from services.consent.domain import commands as c
 from services.consent.domain.lifecycle import ConsentState
 from services.errors import Reason
+from services.formats.canonical import dumps
 from services.formats.lease import Status
 from services.formats.rights import Direction, Purpose, Scope
 from services.nomenclature.ins import Ins
@@ -264,3 +266,16 @@ async def test_a_patient_may_consent_again_after_a_withdrawal(bench: Bench) -> N
 def test_a_consent_that_is_not_there_is_none(bench: Bench) -> None:
     assert bench.find_consent(0, 1) is None
     assert bench.find_consent(7, 1) is None
+
+
+async def test_terms_take_no_more_room_than_a_decision_s_facts_have(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both services' consents stand in the facts of each decision, and a verifier reads a megabyte of them."""
+    address = await bench.patient()
+    known = await bench.grant(address, SENDER)
+    size = len(dumps(known.scope.to_json())) + len(dumps(known.limits.to_json()))
+    monkeypatch.setattr(consents, "MAX_TERMS", 2 * size)
+    await bench.grant(address, SENDER)
+    assert await reason_of(bench.grant(address, SENDER)) is Reason.STATE_CONFLICT
+    await bench.grant(address, RECIPIENT)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from accord.consent.v1 import consent_pb2
+from accord.consent.v1 import consent_service_pb2 as pb
 
 from services.consent.convert.form import timestamp
 from services.consent.domain import commands as c
@@ -11,7 +12,7 @@ from services.consent.domain.by_clock import MAJORITY
 from services.errors import Reason
 from tests.contract.consent.behind import rows
 from tests.support.ledgers import DAY_MS, NOW_MS, RECIPIENT, Bench, query
-from tests.support.portals import HOLDER, Portal, representative
+from tests.support.portals import CONTEXT, HOLDER, Portal, representative
 from tests.support.refused import reason_of
 
 ACTIVE, SUSPENDED = consent_pb2.CONSENT_STATE_ACTIVE, consent_pb2.CONSENT_STATE_SUSPENDED
@@ -171,3 +172,29 @@ async def test_what_a_minor_keeps_secret_is_not_there_for_representatives(portal
     hiding.actor.CopyFrom(HOLDER)
     assert (await portal.amend(hiding)).limits.secret
     assert await reason_of(portal.revoke(open_.name, PARENT)) is Reason.RESOURCE_NOT_FOUND
+
+
+async def test_a_representative_s_own_request_repeated_tells_nothing_of_what_became_secret(portal: Portal) -> None:
+    """Nor once they represent nobody any more."""
+    child = await portal.paired(1, **MINOR)
+    await portal.represent(child, "parent-1")
+    told = portal.consent(actor=PARENT)
+    given = await portal.grant(child, told, request_id="by-the-parent")
+    assert (await portal.grant(child, told, request_id="by-the-parent")).name == given.name
+    hiding = portal.consent(name=given.name, limits=consent_pb2.Limits(secret=True))
+    hiding.ClearField("service")
+    await portal.amend(hiding)
+    assert await reason_of(portal.grant(child, told, request_id="by-the-parent")) is Reason.RESOURCE_NOT_FOUND
+    await portal.consents.RemoveRepresentative(
+        pb.RemoveRepresentativeRequest(profile=child, person="parent-1"), CONTEXT
+    )
+    assert await reason_of(portal.grant(child, told, request_id="by-the-parent")) is Reason.STATE_CONFLICT
+
+
+async def test_a_request_that_a_minor_answered_in_secret_looks_like_any_that_was_decided(portal: Portal) -> None:
+    child = await portal.open(1, **MINOR)
+    await portal.represent(child, "parent-1")
+    asked = await portal.ask()
+    await portal.grant(child, portal.consent(limits=consent_pb2.Limits(secret=True)), request=asked.name)
+    told = portal.consent(actor=PARENT)
+    assert await reason_of(portal.grant(child, told, request=asked.name)) is Reason.STATE_CONFLICT

@@ -111,6 +111,18 @@ async def test_a_service_hears_of_its_own_consents_only(bench: Bench) -> None:
         assert [item for item, _ in await stream.changes(1)] == ["consent.revoked"]
 
 
+async def test_what_is_not_a_service_s_own_is_not_even_a_message(bench: Bench) -> None:
+    address = await bench.patient()
+    async with watching(bench, "/service/lumen") as stream:
+        await stream.hear()
+        for _ in range(3):
+            await bench.revoke(await bench.grant(address, RECIPIENT))
+        own = await bench.grant(address, SENDER)
+        answer = await stream.hear()
+        assert [(item.type, item.service) for item in answer.changes] == [("consent.granted", SENDER)]
+        assert own.service == SENDER
+
+
 async def test_a_stream_goes_on_from_any_cursor_without_loss_or_repetition(bench: Bench) -> None:
     address = await bench.patient()
     async with watching(bench) as stream:
