@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from services.chassis.db import Database
 from services.consent.locked import HEAD, RECORD, facts_place
@@ -27,6 +27,10 @@ _OPENED = (
         ENTRY.c.idx < bindparam("end"),
     )
     .order_by(ENTRY.c.idx)
+)
+_HEAD = select(HEAD.c.size, HEAD.c.note).where(HEAD.c.shard == bindparam("shard"), HEAD.c.epoch == bindparam("epoch"))
+_ENTRY = select(ENTRY.c.data).where(
+    ENTRY.c.shard == bindparam("shard"), ENTRY.c.epoch == bindparam("epoch"), ENTRY.c.idx == bindparam("at")
 )
 Sealed = tuple[bytes, bytes]
 """What a salted hash commits to: the salt, 32 bytes, and the bytes."""
@@ -98,7 +102,7 @@ class Proofs:
         """Entries with their proofs against one checkpoint. Raises: AccordError RESOURCE_NOT_FOUND."""
         log = self.log(origin)
         with self._database.read() as connection:
-            head = connection.execute(select(HEAD.c.size, HEAD.c.note).where(*_head(*log))).one()
+            head = connection.execute(_HEAD, _log(*log)).one()
             if not all(0 <= index < head.size for index in indices):
                 raise AccordError(Reason.RESOURCE_NOT_FOUND)
             return [
@@ -119,7 +123,7 @@ class Proofs:
         """The consistency proof between two sizes. Raises: AccordError RESOURCE_NOT_FOUND beyond the log's."""
         log = self.log(origin)
         with self._database.read() as connection:
-            size = connection.execute(select(HEAD.c.size).where(*_head(*log))).scalar_one()
+            size = connection.execute(_HEAD, _log(*log)).one().size
             if not 1 <= old <= new <= size:
                 raise AccordError(Reason.RESOURCE_NOT_FOUND)
             return consistency_proof(old, new, lambda nodes: read_nodes(connection, *log, nodes))
@@ -135,7 +139,7 @@ class Proofs:
         """(size, signed checkpoint) of a log of any epoch. Raises: AccordError RESOURCE_NOT_FOUND."""
         log = self.log(origin)
         with self._database.read() as connection:
-            row = connection.execute(select(HEAD.c.size, HEAD.c.note).where(*_head(*log))).one()
+            row = connection.execute(_HEAD, _log(*log)).one()
         return row.size, row.note
 
     def opened(self, origin: str, first: int, end: int) -> list[Opened]:
@@ -187,8 +191,7 @@ class Proofs:
 
     @staticmethod
     def _entry(connection: Connection, log: tuple[int, int], index: int) -> bytes:
-        where = (ENTRY.c.shard == log[0], ENTRY.c.epoch == log[1], ENTRY.c.idx == index)
-        data: bytes = connection.execute(select(ENTRY.c.data).where(*where)).scalar_one()
+        data: bytes = connection.execute(_ENTRY, _log(*log) | {"at": index}).scalar_one()
         return data
 
     def _opening(self, connection: Connection, origin: str, log: tuple[int, int], index: int) -> Sealed | None:
@@ -203,5 +206,5 @@ class Proofs:
         return connection.execute(select(OPENING, DATA_KEY.c.wrapped).where(*at, OPENED_BY)).one_or_none()
 
 
-def _head(shard: int, epoch: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return HEAD.c.shard == shard, HEAD.c.epoch == epoch
+def _log(shard: int, epoch: int) -> dict[str, int]:
+    return {"shard": shard, "epoch": epoch}
