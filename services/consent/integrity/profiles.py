@@ -14,6 +14,7 @@ from services.consent.locked import NOBODY
 from services.consent.profiles import OPT_OUT_MS
 from services.consent.store.facts import PAIRING, PATIENT
 from services.consent.store.patients import REPRESENTATIVE
+from services.errors import AccordError
 from services.formats.entry import EntryType
 
 _TABLES = """
@@ -78,7 +79,7 @@ class Profiles:
             return
         if entry.type in PROFILE_MOVES:
             said = scratch.execute("SELECT status FROM profile WHERE patient = ?", (item.patient,)).fetchone()
-            status = profile_after(ProfileStatus(said[0]) if said else None, entry.type)
+            status = _after(ProfileStatus(said[0]) if said else None, entry.type)
             opens = entry.time_ms + OPT_OUT_MS if status is ProfileStatus.INFORMED else None
             scratch.execute(_MOVE, (item.patient, entry.subject, status.value, opens))
         elif entry.type is EntryType.PROFILE_ALIASED:
@@ -131,3 +132,10 @@ class Profiles:
 
     def _erased(self, patient: int) -> bool:
         return self._case.scratch.execute(ERASED, (patient,)).fetchone() is not None
+
+
+def _after(status: ProfileStatus | None, move: EntryType) -> ProfileStatus:
+    try:
+        return profile_after(status, move)
+    except AccordError as error:
+        raise ValueError(error.detail) from None
