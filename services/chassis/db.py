@@ -157,7 +157,7 @@ def _engine(url: URL) -> Engine:
         return _postgresql(url.set(drivername="postgresql+psycopg"))
     if url.get_backend_name() != "sqlite":
         raise ValueError(f"no database of ours: {url.drivername}")
-    engine = create_engine(url, **_POOL)
+    engine = create_engine(url, **_POOL, hide_parameters=True)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine

@@ -33,8 +33,7 @@ class ExchangeHandlers:
         found = facts_asked(locked.connection, locked.shard, [item.query for item in items])
         gathered = Gathered(locked.connection, locked.shard, found, snapshot.services, locked.now_ms)
         attempts = authorizations.count_attempts(locked.connection, locked.shard, [item.exchange for item in items])
-        # An erased patient's row is still found: no key must be made anew for whom the log says that there is none.
-        locked.load_keys([patient for patient, facts in found.items() if facts.subjects], use=Use.TRACE)
+        locked.load_keys([*found], use=Use.TRACE)
         rows: list[dict[str, Any]] = []
         decisions = []
         for item in items:

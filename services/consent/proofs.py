@@ -32,6 +32,12 @@ _HEAD = select(HEAD.c.size, HEAD.c.note).where(HEAD.c.shard == bindparam("shard"
 _ENTRY = select(ENTRY.c.data).where(
     ENTRY.c.shard == bindparam("shard"), ENTRY.c.epoch == bindparam("epoch"), ENTRY.c.idx == bindparam("at")
 )
+_SEALED = select(OPENING, DATA_KEY.c.wrapped).where(
+    OPENING.c.shard == bindparam("shard"),
+    OPENING.c.epoch == bindparam("epoch"),
+    OPENING.c.idx == bindparam("at"),
+    OPENED_BY,
+)
 Sealed = tuple[bytes, bytes]
 """What a salted hash commits to: the salt, 32 bytes, and the bytes."""
 
@@ -202,8 +208,7 @@ class Proofs:
 
     @staticmethod
     def _sealed(connection: Connection, log: tuple[int, int], index: int) -> Any | None:
-        at = (OPENING.c.shard == log[0], OPENING.c.epoch == log[1], OPENING.c.idx == index)
-        return connection.execute(select(OPENING, DATA_KEY.c.wrapped).where(*at, OPENED_BY)).one_or_none()
+        return connection.execute(_SEALED, _log(*log) | {"at": index}).one_or_none()
 
 
 def _log(shard: int, epoch: int) -> dict[str, int]:

@@ -137,10 +137,9 @@ class ShardLog:
         self._frontier, self._seen = frontier, (frontier.size, frontier.root())
 
     def _load(self, connection: Connection, head: Any) -> Frontier:
-        cached = self._frontier
-        if cached is not None and cached.size == head.size and cached.root() == head.root:
-            return cached
         size, root = self._seen
+        if self._frontier is not None and (head.size, head.root) == self._seen:
+            return self._frontier
         if head.size < size or (head.size == size and head.root != root):
             raise self._broken("the head is behind one seen before")
         return self._trusted(connection, head)

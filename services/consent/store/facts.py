@@ -66,7 +66,12 @@ _FACTS = (
             CONSENT.c.service == PAIRING.c.service,
         ),
     )
-    .where(PATIENT.c.shard == bindparam("shard"), PATIENT.c.id.in_(bindparam("patients", expanding=True)))
+    .where(
+        PATIENT.c.shard == bindparam("shard"),
+        PATIENT.c.id.in_(bindparam("patients", expanding=True)),
+        # Of who was erased only the row is left: nobody is to find a patient there, nor make keys for one.
+        PATIENT.c.status != ProfileStatus.ERASED.value,
+    )
     # A decision takes the first consent that will do: everywhere the same one. SQLite's keys lie in this order already.
     .order_by(PATIENT.c.id, PAIRING.c.service, CONSENT.c.id)
 )
@@ -87,7 +92,7 @@ def facts_asked(connection: Connection, shard: int, queries: Iterable[Query]) ->
 
 
 def patient_facts(connection: Connection, shard: int, patients: Iterable[int]) -> Mapping[int, PatientFacts]:
-    """The facts of these patients, those that exist."""
+    """The facts of these patients, those that exist and were not erased."""
     wanted = sorted(patients)
     if not wanted:
         return {}
