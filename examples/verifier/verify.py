@@ -55,8 +55,7 @@ def read(value: Any, what: str, members: str, limit: int = 1 << 20, exact: bool 
         for optional, mark, name in known:
             good = re.fullmatch(FORMS[mark], canonical(value.get(name)))
             need(good or (optional and name not in value), f"{name} is missing or ill-formed")
-            if mark == "@" and good:
-                datetime.fromisoformat(value[name])
+            need(mark != "@" or not good or datetime.fromisoformat(value[name]), "")
         for name, other in expected.items():
             need(canonical(value.get(name)) == canonical(other), f"another {name} than it must have")
     except (AttributeError, ValueError, RecursionError) as error:  # the first if it is no object
@@ -96,10 +95,8 @@ def opened(file: Any, name: str, keys: list[Any], at: str, members: str, **expec
     good = {kid: key for role, kid, key, start, end in keys if name.startswith(role) and start <= at < end}
     key: Any = good.get((_unb64(head["kid"], url=True), head["alg"]))
     need(key and len(file[name]) <= 65_536 and len(seal) == 64, f"{kind}: by an unknown key, or too long")
-    if head["alg"] == "EdDSA":
-        key.verify(seal, signed)
-    else:
-        key.verify(utils.encode_dss_signature(*map(int.from_bytes, (seal[:32], seal[32:]))), signed, ec.ECDSA(SHA256()))
+    der = utils.encode_dss_signature(*map(int.from_bytes, (seal[:32], seal[32:])))
+    key.verify(*([seal, signed] if head["alg"] == "EdDSA" else [der, signed, ec.ECDSA(SHA256())]))
     return claims
 
 
@@ -107,8 +104,7 @@ def _root(data: bytes, index: int, size: int, path: list[bytes]) -> bytes:  # RF
     need(0 <= index < size and bool(path) == (size > 1), "proof: of no such leaf, or of another length")
     if size == 1:
         return _digest(b"\0", data)
-    half = 1 << (size - 1).bit_length() - 1
-    if index < half:
+    if index < (half := 1 << (size - 1).bit_length() - 1):
         return _digest(b"\1", _root(data, index, half, path[:-1]), path[-1])
     return _digest(b"\1", path[-1], _root(data, index - half, size - half, path[:-1]))
 
@@ -262,18 +258,22 @@ def _tiled(folder: Path, entries: list[bytes]) -> bytes:  # the root over these 
     return root or _digest()
 
 
-def _check_promise(entries: list[Any]) -> None:  # that what is authorised rests on newest revisions that still stand
+def _check_promise(entries: list[Any]) -> None:  # each side rests on the newest revision of its own consent, standing
     newest: dict[str, Any] = {}
     for index, entry in enumerate(entries):
         why, rests = f"entry {index}, {entry['type']}", entry["type"] == "exchange.authorized"
-        need(not rests or entry.get("resources") or entry["basis"] != "consent", f"{why}: rests on nothing")
-        for name in entry.get("resources", []) if rests or entry["type"].startswith("consent.") else []:
-            last, state, until, maker = newest.get(name[:41], (f"{name[:52]}0", "", "", "nothing"))
+        own, other = [entry.get("service", ""), entry.get("subject", "")], entry.get("counterparty", "")
+        names = entry.get("resources", []) if rests or entry["type"].startswith("consent.") else []
+        need(not rests or len(names) == 1 + bool(other), f"{why}: not one consent for each side")
+        for side, name in enumerate(names):
+            last, state, until, maker, *of = newest.get(name[:41], (f"{name[:52]}0", "", "", "nothing", "", ""))
             if rests:
                 good = last == name and entry["time"] < until and entry["until"] <= f"{until[:19]}.000Z"
+                good = good and (of[0] == other if side else of == own)
             else:
                 good = int(last[52:]) < int(name[52:]) and not state.endswith(FINAL)
-                newest[name[:41]] = name, entry["type"], entry.get("until", "") * entry["type"].endswith(LIVE), why
+                until = entry.get("until", "") * entry["type"].endswith(LIVE)
+                newest[name[:41]] = name, entry["type"], until, why, *own
             need(good, f"{why}: {name} after {maker}")
 
 

@@ -34,12 +34,13 @@ AUTHORIZED = EntryType.EXCHANGE_AUTHORIZED
 
 
 def entry(type_: EntryType, minute: int, *resources: str, **more: Any) -> Entry:
-    """An entry of the sender's at this minute, without a commitment yet."""
+    """An entry of the sender's at this minute, without a commitment yet; an exchange has no other side unless it says so."""
+    more = {"service": SENDER, "subject": sha256_hex("patient")} | more
     if type_ is AUTHORIZED:
-        more = {"until_ms": NOW_MS + minute * 60_000 + 5000, "basis": "consent", "counterparty": RECIPIENT} | more
+        more = {"until_ms": NOW_MS + minute * 60_000 + 5000, "basis": "consent"} | more
         more |= {"exchange": sha256_hex(f"manifest {minute}"), "attempt": 1}
     time_ms, pin = NOW_MS + minute * 60_000, Pin(0, sha256_hex(""))
-    return Entry(type_, time_ms, 0, pin, "", "holder", service=SENDER, resources=resources, **more)
+    return Entry(type_, time_ms, 0, pin, "", "holder", resources=resources, **more)
 
 
 def write_export(folder: Path, entries: list[Entry], log: SmallLog = LOG, number: int = 0) -> None:
@@ -294,7 +295,15 @@ BROKEN_PROMISES = {
     "a revision that was never made": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}2")],
     "another consent than the one given": [GRANTED, entry(AUTHORIZED, 1, f"{SECOND}1")],
     "nothing": [GRANTED, entry(AUTHORIZED, 1)],
-    "one good consent and one bad": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", f"{SECOND}1")],
+    "one good consent and one bad": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", f"{SECOND}1", counterparty=RECIPIENT)],
+    "one consent for two services": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", counterparty=RECIPIENT)],
+    "two consents for one service": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", f"{FIRST}1")],
+    "the sender's consent for the recipient": [
+        GRANTED,
+        entry(AUTHORIZED, 1, f"{FIRST}1", f"{FIRST}1", counterparty=RECIPIENT),
+    ],
+    "another service's consent": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", service=RECIPIENT)],
+    "another patient's consent": [GRANTED, entry(AUTHORIZED, 1, f"{FIRST}1", subject=sha256_hex("another"))],
     "a revoked consent, by its last good revision": [GRANTED, REVOKED, entry(AUTHORIZED, 2, f"{FIRST}1")],
     "a revoked consent, by the revision that revoked it": [GRANTED, REVOKED, entry(AUTHORIZED, 2, f"{FIRST}2")],
     "a consent revoked in the same millisecond": [GRANTED, REVOKED, entry(AUTHORIZED, 1, f"{FIRST}1")],
@@ -339,6 +348,13 @@ def test_an_authorisation_without_a_consent_that_lives_is_found(entries: list[En
     write_export(tmp_path, entries)
     number, why = first_broken(tmp_path)
     assert (number, why[:6]) == (6, "entry ")
+
+
+def test_each_side_may_rest_on_a_consent_of_its_own(tmp_path: Path) -> None:
+    theirs = replace(GRANTED, resources=(f"{SECOND}1",), service=RECIPIENT, subject=sha256_hex("patient, for them"))
+    both = entry(AUTHORIZED, 1, f"{FIRST}1", f"{SECOND}1", counterparty=RECIPIENT)
+    write_export(tmp_path, [GRANTED, theirs, both])
+    assert first_broken(tmp_path) == (0, "")
 
 
 def test_a_consent_that_was_suspended_and_resumed_carries_again(tmp_path: Path) -> None:
