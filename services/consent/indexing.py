@@ -2,14 +2,14 @@
 
 Guarantees that the rows of a log are always those of its first entries, without a gap, so that it goes on where any process
 stopped; that several processes may do this at once; and that after `catch_up` every entry below the sizes given has its row.
-No lock of a head is taken. Leaves to `fsck` whether entries and rows still agree: what is lost is made again from the log.
+No lock of a head is taken. Leaves to `fsck` whether entries and rows still agree; `rebuild` makes them agree.
 """
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +24,8 @@ BATCH = 256
 FOLLOW_S = 1.0
 IDLE_SHARE = 4.0
 """How long it rests for each second that it works while nobody waits for it: decisions want the same core and lock."""
+Advance = Callable[[Log, int], None]
+"""Hears of each log how many of its rows are there now."""
 _CLEAR = ("type", "actor", "subject", "service", "counterparty", "reason")
 _log = logging.getLogger(__name__)
 
@@ -50,18 +52,22 @@ class Indexer:
         with self._database.read() as connection:
             return traces.logs(connection)
 
-    async def catch_up(self, logs: Iterable[Log], *, idle_share: float = 0.0) -> None:
+    async def catch_up(self, logs: Iterable[Log], *, idle_share: float = 0.0, advance: Advance | None = None) -> None:
         """Returns once each log's rows have reached the size given. Raises: AccordError, ValueError for no entry at all."""
         for log in logs:
-            began = time.perf_counter()
-            while await self._run(lambda log=log: self._step_once(log)):
-                await asyncio.sleep((time.perf_counter() - began) * idle_share)
+            reached = 0
+            while reached < log.size:
                 began = time.perf_counter()
+                reached = await self._run(lambda log=log: self._step_once(log))
+                if advance is not None:
+                    advance(log, reached)
+                if reached < log.size:
+                    await asyncio.sleep((time.perf_counter() - began) * idle_share)
 
-    async def rebuild(self, log: Log) -> None:
-        """Makes all rows of a log anew."""
+    async def rebuild(self, log: Log, advance: Advance | None = None) -> None:
+        """Makes all rows of a log anew. Searches meanwhile wait for them."""
         await self._run(lambda: self._forget(log))
-        await self.catch_up([log])
+        await self.catch_up([log], advance=advance)
 
     async def close(self) -> None:
         """Ends its thread."""
@@ -70,19 +76,19 @@ class Indexer:
     async def _run(self, function: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    def _step(self, log: Log) -> bool:
-        """Adds the next rows, at most BATCH; answers whether more are missing."""
+    def _step(self, log: Log) -> int:
+        """Adds the next rows, at most BATCH; answers how many there are now."""
         with self._database.read() as connection:
             first = traces.reached(connection, log)
             found = traces.entries(connection, log, first, min(first + BATCH, log.size))
         if first >= log.size:
-            return False
+            return first
         if not found or found[0][0] != first or found[-1][0] != first + len(found) - 1:
             raise AccordError(Reason.LEDGER_ROLLED_BACK, f"{log.origin}: an entry is gone")
         rows = [log.key | {"idx": index} | row_of(entry) for index, entry in found]
         with self._database.write() as connection:
             traces.add(connection, rows)
-        return first + len(found) < log.size
+        return first + len(found)
 
     def _forget(self, log: Log) -> None:
         # From the end: were it cut short, the rest would still be the rows of the log's first entries.

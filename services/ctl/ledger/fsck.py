@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
 from services.chassis.config import ConfigError
 from services.consent import integrity
 from services.consent.config import Settings
-from services.ctl.ledger.opening import opened, read_settings, secrets_of
+from services.ctl.ledger.opening import bars, opened, read_settings, secrets_of
 from services.errors import AccordError
 
 HOLDS, BROKEN, UNKNOWN = 0, 1, 2
@@ -54,13 +54,13 @@ def fsck(
 def _check(config: Path, *, openings: bool, limit: int, quiet: bool) -> integrity.Report:
     settings, trust = read_settings(config)
     secrets = secrets_of(settings) if openings and _has_master(settings) else None
-    with opened(settings) as database, _bars(quiet=quiet) as bars:
+    with opened(settings) as database, bars(quiet=quiet) as shown:
         tasks: dict[str, TaskID] = {}
 
         def show(at: integrity.Progress) -> None:
             if at.origin not in tasks:
-                tasks[at.origin] = bars.add_task(at.origin, total=at.size)
-            bars.update(tasks[at.origin], completed=at.done)
+                tasks[at.origin] = shown.add_task(at.origin, total=at.size)
+            shown.update(tasks[at.origin], completed=at.done)
 
         return integrity.check(database, trust, secrets, show, limit=limit)
 
@@ -68,11 +68,6 @@ def _check(config: Path, *, openings: bool, limit: int, quiet: bool) -> integrit
 def _has_master(settings: Settings) -> bool:
     """The master secret may live elsewhere: then there is no file, and the report says what was not opened."""
     return settings.keys.master.exists()
-
-
-def _bars(*, quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=errors, disable=quiet, transient=True)
 
 
 def _tell(report: integrity.Report) -> None:

@@ -1,10 +1,13 @@
-"""What the consent service's settings lead to: its database, its TRUST, and the secrets of its ledger."""
+"""What the consent service's settings lead to: its database, its TRUST, the secrets of its ledger; and how work is shown."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.chassis.config import ConfigError, load_settings
 from services.chassis.db import Database
@@ -44,3 +47,9 @@ def secrets_of(settings: Settings) -> Secrets:
     master = load_secret(settings.keys.master)
     vault = Vault(partial(derive, master), os.urandom)
     return Secrets(vault, Identifiers(lambda audience: derive(master, f"identifiers of {audience}")))
+
+
+def bars(*, quiet: bool) -> Progress:
+    """Progress on standard error, a bar for each log."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True, soft_wrap=True), disable=quiet, transient=True)
