@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from services.chassis.config import ConfigError
-from services.chassis.identity import Identity, parse_spiffe_id, thumbprint
+from services.chassis.identity import Identity, parse_spiffe_id
 from services.errors import AccordError
 
 _PEM = Encoding.PEM
@@ -51,12 +51,6 @@ def channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
     """Credentials that present the leaf as it is now. Raises: ConfigError."""
     pair = _read(files)
     return grpc.ssl_channel_credentials(pair.ca, pair.key, pair.cert)
-
-
-def leaf_thumbprint(files: TlsFiles) -> str:
-    """The `x5t#S256` of the leaf as it is now (RFC 8705 §3.1). Raises: ConfigError."""
-    leaf = x509.load_pem_x509_certificate(_read(files).cert)
-    return thumbprint(leaf.public_bytes(_PEM))
 
 
 def leaf_identity(files: TlsFiles) -> Identity:

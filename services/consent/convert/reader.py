@@ -75,7 +75,7 @@ def _patient(profile: str, pseudonym: str, looking: Viewer, names: Names) -> c.A
 def revisions(message: reader.ListConsentRevisionsRequest, service: str | None) -> tuple[Viewer, Page]:
     """Which revisions of a consent, but for its name. Raises: AccordError FIELD_INVALID."""
     form = Form()
-    looking = viewer(0, service, form)
+    looking = viewer(message.viewer, service, form)
     page = _page(message, form, (int,), "revisions", *_asker(looking), message.name)
     form.done()
     return looking, page

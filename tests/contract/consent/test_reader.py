@@ -214,6 +214,9 @@ async def test_what_a_minor_keeps_secret_does_not_exist_for_representatives(benc
     assert {item.name for item in (await consents(readers, profile=profile)).consents} == set(names)
     for name in (names[1], UNKNOWN, f"{names[1]}/revisions/1"):
         assert await reason_of(get(readers, name, viewer=REPRESENTATIVE)) is Reason.RESOURCE_NOT_FOUND
+    assert await reason_of(revisions(readers, names[1], viewer=REPRESENTATIVE)) is Reason.RESOURCE_NOT_FOUND
+    assert len((await revisions(readers, names[1])).revisions) == 1
+    assert len((await revisions(readers, names[0], viewer=REPRESENTATIVE)).revisions) == 1
     assert (await get(readers, names[1])).limits.secret
     assert (await get(readers, names[0], viewer=REPRESENTATIVE)).name == names[0]
     calling(SENDER)

@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from services.chassis.config import ConfigError
-from services.chassis.identity import thumbprint
 from services.chassis.tls import (
     TlsFiles,
     _Reloading,
     channel_credentials,
     leaf_identity,
-    leaf_thumbprint,
     server_credentials,
 )
 from tests.support.certificates import Site
@@ -43,7 +41,7 @@ SPOILT = ["no certificate", "no key", "no roots", "garbled certificate", "anothe
 def test_unusable_files_stop_the_start(site: Site, how: str) -> None:
     files = site.files("/registry")
     _spoil(files, site, how)
-    for load in (server_credentials, channel_credentials, leaf_thumbprint, leaf_identity):
+    for load in (server_credentials, channel_credentials, leaf_identity):
         with pytest.raises(ConfigError):
             load(files)
 
@@ -69,9 +67,8 @@ def test_unchanged_files_are_not_read_again(site: Site) -> None:
     assert source.changed() is None
 
 
-def test_a_leaf_tells_its_thumbprint_and_its_identity(site: Site) -> None:
+def test_a_leaf_tells_its_identity(site: Site) -> None:
     files = site.files("/service/lumen")
-    assert leaf_thumbprint(files) == thumbprint(files.cert.read_bytes())
     assert leaf_identity(files) == site.identity("/service/lumen")
 
 

@@ -29,7 +29,7 @@ from accord.registry.v1 import registry_pb2 as accord_dot_registry_dot_v1_dot_re
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.accord/consent/v1/consent_reader_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1f\x61\x63\x63ord/consent/v1/consent.proto\x1a(accord/consent/v1/decision_service.proto\x1a#accord/errors/v1/error_reason.proto\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06viewer\x18\x02 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\"A\n\x12GetConsentResponse\x12+\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Consent\"\x8c\x01\n\x13ListConsentsRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12,\n\x06viewer\x18\x03 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x14ListConsentsResponse\x12,\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1a.accord.consent.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x1bListConsentRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x1cListConsentRevisionsResponse\x12\x35\n\trevisions\x18\x01 \x03(\x0b\x32\".accord.consent.v1.ConsentRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"A\n\x12GetProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\"\xee\x01\n\x14ListPermittedRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x30\n\tdirection\x18\x02 \x01(\x0e\x32\x1d.accord.registry.v1.Direction\x12,\n\x07purpose\x18\x03 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12,\n\x06viewer\x18\x05 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\xaa\x01\n\x15ListPermittedResponse\x12<\n\x05items\x18\x01 \x03(\x0b\x32-.accord.consent.v1.ListPermittedResponse.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a:\n\x04Item\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x10\n\x08\x63onsents\x18\x03 \x03(\t\"\xea\x01\n\x13ListAccessesRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06viewer\x18\x02 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\xb0\x02\n\x06\x41\x63\x63\x65ss\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x14\n\x0c\x63ounterparty\x18\x03 \x01(\t\x12,\n\x07purpose\x18\x04 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\x12\n\nauthorized\x18\x06 \x01(\x08\x12-\n\x06reason\x18\x07 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\x12+\n\x07outcome\x18\x08 \x01(\x0e\x32\x1a.accord.consent.v1.Outcome\x12\x11\n\tresources\x18\t \x03(\t\x12\x10\n\x08\x65xchange\x18\n \x01(\t\"\\\n\x14ListAccessesResponse\x12+\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x19.accord.consent.v1.Access\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x01\n\x11\x45xportFhirRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.accord.consent.v1.FhirKind\x12,\n\x06viewer\x18\x03 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\")\n\x12\x45xportFhirResponse\x12\x13\n\x06\x62undle\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01*W\n\x08\x46hirKind\x12\x19\n\x15\x46HIR_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46HIR_KIND_CONSENT\x10\x01\x12\x19\n\x15\x46HIR_KIND_AUDIT_EVENT\x10\x02\x32\xc6\x05\n\x14\x43onsentReaderService\x12Y\n\nGetConsent\x12$.accord.consent.v1.GetConsentRequest\x1a%.accord.consent.v1.GetConsentResponse\x12_\n\x0cListConsents\x12&.accord.consent.v1.ListConsentsRequest\x1a\'.accord.consent.v1.ListConsentsResponse\x12w\n\x14ListConsentRevisions\x12..accord.consent.v1.ListConsentRevisionsRequest\x1a/.accord.consent.v1.ListConsentRevisionsResponse\x12Y\n\nGetProfile\x12$.accord.consent.v1.GetProfileRequest\x1a%.accord.consent.v1.GetProfileResponse\x12\x62\n\rListPermitted\x12\'.accord.consent.v1.ListPermittedRequest\x1a(.accord.consent.v1.ListPermittedResponse\x12_\n\x0cListAccesses\x12&.accord.consent.v1.ListAccessesRequest\x1a\'.accord.consent.v1.ListAccessesResponse\x12Y\n\nExportFhir\x12$.accord.consent.v1.ExportFhirRequest\x1a%.accord.consent.v1.ExportFhirResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.accord/consent/v1/consent_reader_service.proto\x12\x11\x61\x63\x63ord.consent.v1\x1a\x1f\x61\x63\x63ord/consent/v1/consent.proto\x1a(accord/consent/v1/decision_service.proto\x1a#accord/errors/v1/error_reason.proto\x1a!accord/registry/v1/registry.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x11GetConsentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06viewer\x18\x02 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\"A\n\x12GetConsentResponse\x12+\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Consent\"\x8c\x01\n\x13ListConsentsRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12,\n\x06viewer\x18\x03 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x14ListConsentsResponse\x12,\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1a.accord.consent.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x1bListConsentRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12,\n\x06viewer\x18\x04 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\"n\n\x1cListConsentRevisionsResponse\x12\x35\n\trevisions\x18\x01 \x03(\x0b\x32\".accord.consent.v1.ConsentRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"A\n\x12GetProfileResponse\x12+\n\x07profile\x18\x01 \x01(\x0b\x32\x1a.accord.consent.v1.Profile\"\xee\x01\n\x14ListPermittedRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x30\n\tdirection\x18\x02 \x01(\x0e\x32\x1d.accord.registry.v1.Direction\x12,\n\x07purpose\x18\x03 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12,\n\x06viewer\x18\x05 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\xaa\x01\n\x15ListPermittedResponse\x12<\n\x05items\x18\x01 \x03(\x0b\x32-.accord.consent.v1.ListPermittedResponse.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a:\n\x04Item\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07patient\x18\x02 \x01(\t\x12\x10\n\x08\x63onsents\x18\x03 \x03(\t\"\xea\x01\n\x13ListAccessesRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06viewer\x18\x02 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\xb0\x02\n\x06\x41\x63\x63\x65ss\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x14\n\x0c\x63ounterparty\x18\x03 \x01(\t\x12,\n\x07purpose\x18\x04 \x01(\x0e\x32\x1b.accord.registry.v1.Purpose\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\x12\n\nauthorized\x18\x06 \x01(\x08\x12-\n\x06reason\x18\x07 \x01(\x0e\x32\x1d.accord.errors.v1.ErrorReason\x12+\n\x07outcome\x18\x08 \x01(\x0e\x32\x1a.accord.consent.v1.Outcome\x12\x11\n\tresources\x18\t \x03(\t\x12\x10\n\x08\x65xchange\x18\n \x01(\t\"\\\n\x14ListAccessesResponse\x12+\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x19.accord.consent.v1.Access\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x01\n\x11\x45xportFhirRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.accord.consent.v1.FhirKind\x12,\n\x06viewer\x18\x03 \x01(\x0e\x32\x1c.accord.consent.v1.ActorRole\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\")\n\x12\x45xportFhirResponse\x12\x13\n\x06\x62undle\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01*W\n\x08\x46hirKind\x12\x19\n\x15\x46HIR_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46HIR_KIND_CONSENT\x10\x01\x12\x19\n\x15\x46HIR_KIND_AUDIT_EVENT\x10\x02\x32\xc6\x05\n\x14\x43onsentReaderService\x12Y\n\nGetConsent\x12$.accord.consent.v1.GetConsentRequest\x1a%.accord.consent.v1.GetConsentResponse\x12_\n\x0cListConsents\x12&.accord.consent.v1.ListConsentsRequest\x1a\'.accord.consent.v1.ListConsentsResponse\x12w\n\x14ListConsentRevisions\x12..accord.consent.v1.ListConsentRevisionsRequest\x1a/.accord.consent.v1.ListConsentRevisionsResponse\x12Y\n\nGetProfile\x12$.accord.consent.v1.GetProfileRequest\x1a%.accord.consent.v1.GetProfileResponse\x12\x62\n\rListPermitted\x12\'.accord.consent.v1.ListPermittedRequest\x1a(.accord.consent.v1.ListPermittedResponse\x12_\n\x0cListAccesses\x12&.accord.consent.v1.ListAccessesRequest\x1a\'.accord.consent.v1.ListAccessesResponse\x12Y\n\nExportFhir\x12$.accord.consent.v1.ExportFhirRequest\x1a%.accord.consent.v1.ExportFhirResponseB\x18\n\x14\x66r.accord.consent.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\024fr.accord.consent.v1P\001'
   _globals['_EXPORTFHIRRESPONSE'].fields_by_name['bundle']._loaded_options = None
   _globals['_EXPORTFHIRRESPONSE'].fields_by_name['bundle']._serialized_options = b'\200\001\001'
-  _globals['_FHIRKIND']._serialized_start=2253
-  _globals['_FHIRKIND']._serialized_end=2340
+  _globals['_FHIRKIND']._serialized_start=2300
+  _globals['_FHIRKIND']._serialized_end=2387
   _globals['_GETCONSENTREQUEST']._serialized_start=249
   _globals['_GETCONSENTREQUEST']._serialized_end=328
   _globals['_GETCONSENTRESPONSE']._serialized_start=330
@@ -49,30 +49,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONSENTSREQUEST']._serialized_end=538
   _globals['_LISTCONSENTSRESPONSE']._serialized_start=540
   _globals['_LISTCONSENTSRESPONSE']._serialized_end=633
-  _globals['_LISTCONSENTREVISIONSREQUEST']._serialized_start=635
-  _globals['_LISTCONSENTREVISIONSREQUEST']._serialized_end=717
-  _globals['_LISTCONSENTREVISIONSRESPONSE']._serialized_start=719
-  _globals['_LISTCONSENTREVISIONSRESPONSE']._serialized_end=829
-  _globals['_GETPROFILEREQUEST']._serialized_start=831
-  _globals['_GETPROFILEREQUEST']._serialized_end=867
-  _globals['_GETPROFILERESPONSE']._serialized_start=869
-  _globals['_GETPROFILERESPONSE']._serialized_end=934
-  _globals['_LISTPERMITTEDREQUEST']._serialized_start=937
-  _globals['_LISTPERMITTEDREQUEST']._serialized_end=1175
-  _globals['_LISTPERMITTEDRESPONSE']._serialized_start=1178
-  _globals['_LISTPERMITTEDRESPONSE']._serialized_end=1348
-  _globals['_LISTPERMITTEDRESPONSE_ITEM']._serialized_start=1290
-  _globals['_LISTPERMITTEDRESPONSE_ITEM']._serialized_end=1348
-  _globals['_LISTACCESSESREQUEST']._serialized_start=1351
-  _globals['_LISTACCESSESREQUEST']._serialized_end=1585
-  _globals['_ACCESS']._serialized_start=1588
-  _globals['_ACCESS']._serialized_end=1892
-  _globals['_LISTACCESSESRESPONSE']._serialized_start=1894
-  _globals['_LISTACCESSESRESPONSE']._serialized_end=1986
-  _globals['_EXPORTFHIRREQUEST']._serialized_start=1989
-  _globals['_EXPORTFHIRREQUEST']._serialized_end=2208
-  _globals['_EXPORTFHIRRESPONSE']._serialized_start=2210
-  _globals['_EXPORTFHIRRESPONSE']._serialized_end=2251
-  _globals['_CONSENTREADERSERVICE']._serialized_start=2343
-  _globals['_CONSENTREADERSERVICE']._serialized_end=3053
+  _globals['_LISTCONSENTREVISIONSREQUEST']._serialized_start=636
+  _globals['_LISTCONSENTREVISIONSREQUEST']._serialized_end=764
+  _globals['_LISTCONSENTREVISIONSRESPONSE']._serialized_start=766
+  _globals['_LISTCONSENTREVISIONSRESPONSE']._serialized_end=876
+  _globals['_GETPROFILEREQUEST']._serialized_start=878
+  _globals['_GETPROFILEREQUEST']._serialized_end=914
+  _globals['_GETPROFILERESPONSE']._serialized_start=916
+  _globals['_GETPROFILERESPONSE']._serialized_end=981
+  _globals['_LISTPERMITTEDREQUEST']._serialized_start=984
+  _globals['_LISTPERMITTEDREQUEST']._serialized_end=1222
+  _globals['_LISTPERMITTEDRESPONSE']._serialized_start=1225
+  _globals['_LISTPERMITTEDRESPONSE']._serialized_end=1395
+  _globals['_LISTPERMITTEDRESPONSE_ITEM']._serialized_start=1337
+  _globals['_LISTPERMITTEDRESPONSE_ITEM']._serialized_end=1395
+  _globals['_LISTACCESSESREQUEST']._serialized_start=1398
+  _globals['_LISTACCESSESREQUEST']._serialized_end=1632
+  _globals['_ACCESS']._serialized_start=1635
+  _globals['_ACCESS']._serialized_end=1939
+  _globals['_LISTACCESSESRESPONSE']._serialized_start=1941
+  _globals['_LISTACCESSESRESPONSE']._serialized_end=2033
+  _globals['_EXPORTFHIRREQUEST']._serialized_start=2036
+  _globals['_EXPORTFHIRREQUEST']._serialized_end=2255
+  _globals['_EXPORTFHIRRESPONSE']._serialized_start=2257
+  _globals['_EXPORTFHIRRESPONSE']._serialized_end=2298
+  _globals['_CONSENTREADERSERVICE']._serialized_start=2390
+  _globals['_CONSENTREADERSERVICE']._serialized_end=3100
 # @@protoc_insertion_point(module_scope)
