@@ -24,7 +24,7 @@ from services.ctl import keys
 from services.ctl.stack import Stack
 from services.tlog.note import NoteSigner
 
-FORMAT = 5
+FORMAT = 6
 """Changes when what is seeded, or what is recorded of it, changes."""
 KEPT = ("consent", "registry")
 Mark = tuple[int, float]

@@ -11,7 +11,6 @@ from typing import Any
 
 from services.consent.domain import commands as c
 from services.consent.domain.by_clock import by_clock, is_unconfirmed, taken_up
-from services.consent.domain.identifiers import LOCAL_BITS
 from services.consent.domain.lifecycle import FINAL, ConsentState, consent_moves
 from services.consent.domain.terms import Effect, Limits
 from services.consent.locked import Locked, draft
@@ -54,7 +53,7 @@ class ConsentHandlers:
             limits = replace(limits, confirm_ms=profile.majority_ms)
         consent = c.Consent(
             shard=locked.shard,
-            consent=self._random_bits(LOCAL_BITS),
+            consent=locked.new_id(self._random_bits),
             patient=item.address.patient,
             service=item.service,
             scope=item.scope,

@@ -15,6 +15,7 @@ from services.chassis.clock import Clock
 from services.chassis.registry import Snapshot
 from services.consent import tables
 from services.consent.domain.commands import Appended
+from services.consent.domain.identifiers import local_id
 from services.consent.vault import Use, Vault
 from services.errors import AccordError, Reason
 from services.formats.canonical import dumps
@@ -124,6 +125,7 @@ class Locked:
         self._openings: list[dict[str, Any]] = []
         self._leaves: list[bytes] = []
         self._year = int(text_of(self.now_ms)[:4])
+        self._last_id: int | None = None
 
     def lease(self) -> Snapshot:
         """The registry snapshot to decide by: fresh, and no older than the newest this shard was decided by."""
@@ -184,6 +186,11 @@ class Locked:
     def random(self, count: int) -> bytes:
         """So many random bytes."""
         return self._means.random(count)
+
+    def new_id(self, random_bits: Callable[[int], int]) -> int:
+        """A local id that this shard has not given, not even to what a restore has lost: `domain.identifiers.local_id`."""
+        self._last_id = local_id(self.now_ms, random_bits) if self._last_id is None else self._last_id + 1
+        return self._last_id
 
     def key(self, patient: int, year: int | None = None, use: Use = Use.RECORD) -> bytes:
         """The patient's data key of a year (this one by default), made now if there was none."""

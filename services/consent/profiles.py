@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.consent.domain import commands as c
-from services.consent.domain.identifiers import LOCAL_BITS
 from services.consent.domain.lifecycle import ProfileStatus, profile_after
 from services.consent.locked import IDENTITY_YEAR, Locked, draft
 from services.consent.store import patients
@@ -39,7 +38,7 @@ class ProfileHandlers:
         alias = patients.find_alias(locked.connection, locked.shard, ins_hash)
         if alias is not None:
             return alias
-        address = c.Address(locked.shard, self._random_bits(LOCAL_BITS))
+        address = c.Address(locked.shard, locked.new_id(self._random_bits))
         type_ = EntryType.PROFILE_INFORMED if item.opt_out else EntryType.PROFILE_OPENED
         opens_ms = locked.now_ms + OPT_OUT_MS if item.opt_out else None
         profile = c.Profile(address, profile_after(None, type_), opens_ms, item.majority_ms)

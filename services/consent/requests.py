@@ -11,7 +11,6 @@ from typing import Any
 
 from services.consent.domain import commands as c
 from services.consent.domain.codes import make_code
-from services.consent.domain.identifiers import LOCAL_BITS
 from services.consent.locked import Locked, draft
 from services.consent.profiles import require_referenced
 from services.consent.store import requests
@@ -47,7 +46,7 @@ class RequestHandlers:
             raise AccordError(Reason.CONVENTION_EXCEEDED)
         request = c.Request(
             shard=locked.shard,
-            request=self._random_bits(LOCAL_BITS),
+            request=locked.new_id(self._random_bits),
             service=item.service,
             scope=item.scope,
             start_ms=item.start_ms,

@@ -20,7 +20,17 @@ _BLOCK = re.compile(r"[0-9a-f]{32}")
 _KEPT = 4096
 
 LOCAL_BITS = 62
-"""Local ids are random numbers of this many bits: they fit every database's BIGINT."""
+"""Local ids are below 2 to the power of this: they fit every database's BIGINT."""
+_RANDOM_BITS = 20
+
+
+def local_id(now_ms: int, random_bits: Callable[[int], int]) -> int:
+    """A new local id: the time, in milliseconds since 1970, above random bits.
+
+    In order of time, so that what is new lies together in every table and index; and never the id of what a restored
+    database has forgotten. Two of one millisecond may be the same: then the database refuses the second.
+    """
+    return now_ms << _RANDOM_BITS | random_bits(_RANDOM_BITS)
 
 
 class Identifiers:
