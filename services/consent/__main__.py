@@ -1,13 +1,12 @@
 """The consent process: `python -m services.consent --config FILE`."""
 
-import argparse
 import gc
 import sys
-from pathlib import Path
 
 from services.chassis.clock import SystemClock
 from services.chassis.config import ConfigError, load_settings
 from services.chassis.logs import configure_logging
+from services.chassis.schema import parse_arguments
 from services.chassis.server import run, serve
 from services.chassis.telemetry import build_telemetry
 from services.consent.config import Settings
@@ -36,17 +35,7 @@ def _settle_memory() -> None:
 
 def main() -> None:
     """Reads the settings and serves; a start that cannot succeed ends with one explanation."""
-    parser = argparse.ArgumentParser(prog="python -m services.consent", description="The consent ledger.")
-    parser.add_argument("--config", type=Path, required=True, help="settings, a TOML file")
-    parser.add_argument(
-        "--migrate-only", action="store_true", help="brings the database to this release's schema, and ends"
-    )
-    parser.add_argument(
-        "--role", help="with --migrate-only: PostgreSQL's role of the application, which gets its rights"
-    )
-    arguments = parser.parse_args()
-    if arguments.role is not None and not arguments.migrate_only:
-        parser.error("--role goes with --migrate-only")
+    arguments = parse_arguments("python -m services.consent", "The consent ledger.")
     configure_logging("consent")
     try:
         settings = load_settings(Settings, arguments.config)

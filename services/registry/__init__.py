@@ -16,6 +16,6 @@ Leaves to others: the age of a lease (each reader's own clock), where an endpoin
 (exchange), and several registry processes on one database: the others' leases would be old.
 
 Reading order: `domain` (what a register is) · `catalog` (its use cases) · `commits` (transactions) · `lease` (what readers
-get) · `store`, `rows`, `tables` (SQL) · `witnessing` (the ledger's logs) · `servicer`, `convert` (gRPC) ·
+get) · `store`, `rows`, `tables`, `migrations` (SQL) · `witnessing` (the ledger's logs) · `servicer`, `convert` (gRPC) ·
 `config`, `health`, `__main__`.
 """

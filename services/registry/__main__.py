@@ -1,11 +1,9 @@
 """The registry process: `python -m services.registry --config FILE`."""
 
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 
 from accord.registry.v1 import (
     catalog_service_pb2,
@@ -21,6 +19,7 @@ from services.chassis.config import ConfigError, load_settings
 from services.chassis.db import Database
 from services.chassis.keys import load_signer
 from services.chassis.logs import configure_logging
+from services.chassis.schema import parse_arguments
 from services.chassis.server import Endpoint, run, serve
 from services.chassis.telemetry import build_telemetry
 from services.chassis.tls import leaf_identity
@@ -30,8 +29,8 @@ from services.registry.catalog import Catalog
 from services.registry.commits import Commits, run_read
 from services.registry.config import Settings
 from services.registry.lease import Leases
+from services.registry.migrations.start import SCHEMA
 from services.registry.servicer import CatalogServicer, LeaseServicer, RegistryServicer
-from services.registry.tables import METADATA
 from services.registry.witnessing import witnessing
 
 
@@ -43,7 +42,7 @@ async def registry(settings: Settings) -> None:
     signer = load_signer(settings.lease_key)
     telemetry = build_telemetry(settings.telemetry, "registry")
     database = Database(settings.database_url)
-    database.create(METADATA)
+    SCHEMA.prepare(database)
     with database.write() as connection:
         store.prepare(connection)
         snapshot = store.check(connection, settings.trust_domain)
@@ -87,12 +86,14 @@ def _endpoints(writer: RegistryServicer, reader: CatalogServicer, lease: LeaseSe
 
 def main() -> None:
     """Reads the settings and serves; a start that cannot succeed ends with one explanation."""
-    parser = argparse.ArgumentParser(prog="python -m services.registry", description="The register of services.")
-    parser.add_argument("--config", type=Path, required=True, help="settings, a TOML file")
-    arguments = parser.parse_args()
+    arguments = parse_arguments("python -m services.registry", "The register of services.")
     configure_logging("registry")
     try:
-        run(registry(load_settings(Settings, arguments.config)))
+        settings = load_settings(Settings, arguments.config)
+        if arguments.migrate_only:
+            SCHEMA.migrate_only(settings.database_url, arguments.role)
+        else:
+            run(registry(settings))
     except (ConfigError, AccordError) as error:
         sys.exit(str(error))
 

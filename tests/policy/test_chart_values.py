@@ -24,7 +24,8 @@ def test_more_than_one_replica_on_sqlite_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_more_than_one_replica_on_postgresql_is_accepted_without_a_volume(name: str) -> None:
-    values = {f"{name}__replicas": 2, f"{name}__database__url": POSTGRES, "consent__migrations__url": OWNER}
+    values = {f"{name}__replicas": 2, f"{name}__database__url": POSTGRES}
+    values |= {f"{service}__migrations__url": OWNER for service in ("registry", "consent")}
     objects = render(with_values(**values))
     (workload,) = [o for o in objects if o["kind"] == "StatefulSet" and o["metadata"]["name"] == f"accord-{name}"]
     assert workload["spec"]["replicas"] == 2

@@ -1,9 +1,9 @@
 {{/*
-The pod that migrates the ledger's database. It holds no key and no certificate, and connects to nothing but the database.
-Takes {root, name, settings}.
+The pod that migrates a service's database. It holds no key and no certificate, and connects to nothing but the database.
+Takes {root, name, service, settings}; `name` is the Job's.
 */}}
 {{- define "accord.migration.pod" -}}
-{{- $consent := .root.Values.consent -}}
+{{- $values := index .root.Values .service -}}
 metadata:
   labels:
     {{- include "accord.selector" . | nindent 4 }}
@@ -11,7 +11,7 @@ metadata:
     checksum/config: {{ .settings | sha256sum }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "accord.fullname" (dict "root" .root "name" "consent") }}
+  serviceAccountName: {{ include "accord.fullname" (dict "root" .root "name" .service) }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   {{- with .root.Values.image.pullSecrets }}
@@ -31,14 +31,14 @@ spec:
     - name: migration
       image: {{ include "accord.image" . | quote }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      command: [python, -m, services.consent]
+      command: [python, -m, services.{{ .service }}]
       args:
         - --config
         - /etc/accord/migration.toml
         - --migrate-only
         - --role
-        - {{ regexFind "[a-z_][a-z0-9_]*@" $consent.database.url | trimSuffix "@" | quote }}
-      {{- with $consent.migrations.existingSecret }}
+        - {{ regexFind "[a-z_][a-z0-9_]*@" $values.database.url | trimSuffix "@" | quote }}
+      {{- with $values.migrations.existingSecret }}
       env:
         - name: PGPASSWORD
           valueFrom:
@@ -52,7 +52,7 @@ spec:
         capabilities:
           drop: [ALL]
       resources:
-        {{- toYaml $consent.resources | nindent 8 }}
+        {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/accord, readOnly: true}
         - {name: tmp, mountPath: /tmp}

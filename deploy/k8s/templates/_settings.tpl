@@ -19,10 +19,11 @@ access.yaml: |
 
 {{/* One definition a service, as services/NAME/config.py reads it. */}}
 
+{{/* Takes {root, url}; with a url, of that database. */}}
 {{- define "accord.settings.registry" -}}
 {{- $registry := .root.Values.registry -}}
 trust_domain = {{ .root.Values.trustDomain | toJson }}
-database_url = {{ $registry.database.url | toJson }}
+database_url = {{ .url | default $registry.database.url | toJson }}
 lease_key = "/run/accord/keys/lease.pem"
 ledger = {{ include "accord.target" (dict "root" .root "name" "consent") | toJson }}
 trust = "/run/accord/trust/trust.json"

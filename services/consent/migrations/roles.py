@@ -7,8 +7,7 @@ Leaves to the administrator to make the application's role with its password, an
 apart from it. SQLite has no roles: there, the file is whose it is.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -16,59 +15,42 @@ from sqlalchemy.exc import ProgrammingError
 
 from services.chassis.db import Database
 from services.chassis.migrations import SchemaError, locked
+from services.chassis.rights import APPEND, CHANGE, ERASE, Rights, check, check_role, differences, give, lacks, powers
 
-_APPEND = ("SELECT", "INSERT")
-_CHANGE, _ERASE = (*_APPEND, "UPDATE"), (*_APPEND, "DELETE")
-APPLICATION: Mapping[str, tuple[str, ...]] = {
+APPLICATION: Rights = {
     "alembic_version": ("SELECT",),
     # The log, and what it needs to be explained.
-    "entry": _APPEND,
-    "node": _APPEND,
-    "opening": _APPEND,
-    "data_key": _APPEND,
-    "registry_record": _APPEND,
+    "entry": APPEND,
+    "node": APPEND,
+    "opening": APPEND,
+    "data_key": APPEND,
+    "registry_record": APPEND,
     # What moves on, and stays when its patient is erased.
-    "head": _CHANGE,
-    "patient": _CHANGE,
-    "consent_request": _CHANGE,
-    "authorization": _CHANGE,
+    "head": CHANGE,
+    "patient": CHANGE,
+    "consent_request": CHANGE,
+    "authorization": CHANGE,
     # What is never changed, and goes with its patient; traces can be made again.
-    "pairing": _ERASE,
-    "alias": _ERASE,
-    "identity": _ERASE,
-    "representative": _ERASE,
-    "revision": _ERASE,
-    "grant_request": _ERASE,
-    "quota_use": _ERASE,
-    "assertion": _ERASE,
-    "trace": _ERASE,
-    "consent": (*_CHANGE, "DELETE"),
+    "pairing": ERASE,
+    "alias": ERASE,
+    "identity": ERASE,
+    "representative": ERASE,
+    "revision": ERASE,
+    "grant_request": ERASE,
+    "quota_use": ERASE,
+    "assertion": ERASE,
+    "trace": ERASE,
+    "consent": (*CHANGE, "DELETE"),
 }
 """What the application's role may do; a table that does not stand here is closed to it."""
-ERASER: Mapping[str, tuple[str, ...]] = {"data_key": ("SELECT (shard, patient, year, use)", "DELETE")}
+ERASER: Rights = {"data_key": ("SELECT (shard, patient, year, use)", "DELETE")}
 """What the eraser may do: find keys by their place and destroy them, never read one."""
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,55}")
 _STATE = text(
     "SELECT e.rolname IS NOT NULL, pg_has_role(a.oid, e.oid, 'MEMBER') AND NOT pg_has_role(a.oid, e.oid, 'USAGE')"
     " FROM pg_roles a LEFT JOIN pg_roles e ON e.rolname = :eraser WHERE a.rolname = :role"
 )
-_POWERS = text(
-    "SELECT rolname || ' is a superuser, may make roles, or erases and may log in' FROM pg_roles"
-    " WHERE rolname IN (:role, :eraser) AND (rolsuper OR rolcreaterole OR rolname = :eraser AND rolcanlogin)"
-    " UNION SELECT r.rolname || ' is a member of ' || other.rolname FROM pg_roles r, pg_roles other"
-    " WHERE r.rolname IN (:role, :eraser) AND other.rolname NOT IN (:role, :eraser)"
-    " AND pg_has_role(r.oid, other.oid, 'MEMBER')"
-    " UNION SELECT rolname || ' owns ' || c.relname FROM pg_roles r JOIN pg_class c ON c.relowner = r.oid"
-    " WHERE rolname IN (:role, :eraser) AND c.relnamespace = current_schema()::regnamespace"
-    " UNION SELECT rolname || ' owns the schema' FROM pg_roles r JOIN pg_namespace n ON n.nspowner = r.oid"
-    " WHERE rolname IN (:role, :eraser) AND n.nspname = current_schema()"
-)
-_RIGHTS = text(
-    "SELECT c.relname, p.name FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE',"
-    " 'REFERENCES', 'TRIGGER']) AS p(name)"
-    " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND CASE"
-    " WHEN p.name IN ('DELETE', 'TRUNCATE', 'TRIGGER') THEN has_table_privilege(:role, c.oid, p.name)"
-    " ELSE has_any_column_privilege(:role, c.oid, p.name) END"
+_ERASER_POWERS = text(
+    "SELECT rolname || ' erases and may log in' FROM pg_roles WHERE rolname = :eraser AND rolcanlogin"
 )
 _MAY_DELETE_KEYS = text(
     "SELECT has_table_privilege('data_key', 'DELETE') OR to_regrole(quote_ident(session_user || '_eraser')) IS NOT NULL"
@@ -80,8 +62,7 @@ _RETURN = text("SET LOCAL ROLE NONE")
 
 def eraser_of(role: str) -> str:
     """The role that erases for an application's role. Raises: SchemaError for a name that is not ours to use."""
-    if not _ROLE.fullmatch(role):
-        raise SchemaError("a role's name is at most 56 of a-z, 0-9 and _, and begins with no digit")
+    check_role(role)
     return f"{role}_eraser"
 
 
@@ -96,17 +77,15 @@ def grant(database: Database, role: str) -> None:
         if connection.dialect.name != "postgresql":
             raise SchemaError("only PostgreSQL has roles")
         _set_up_roles(connection, role, eraser)
-        _grant(connection, role, APPLICATION)
-        _grant(connection, eraser, ERASER)
+        give(connection, role, APPLICATION)
+        give(connection, eraser, ERASER)
         problems = [
-            *sorted(connection.execute(_POWERS, {"role": role, "eraser": eraser}).scalars()),
-            *_differences(connection, role, APPLICATION),
-            *_differences(connection, eraser, ERASER),
+            *powers(connection, (role, eraser)),
+            *connection.execute(_ERASER_POWERS, {"eraser": eraser}).scalars(),
+            *differences(connection, role, APPLICATION),
+            *differences(connection, eraser, ERASER),
         ]
-        if problems:
-            raise SchemaError(
-                "\n".join([f"the rights of {role} are not as they must be:", *(f"  - {p}" for p in problems)])
-            )
+        check(f"the rights of {role} are not as they must be:", problems)
 
 
 def require_rights(database: Database) -> None:
@@ -115,13 +94,10 @@ def require_rights(database: Database) -> None:
         if connection.dialect.name != "postgresql":
             return
         user = connection.execute(text("SELECT session_user")).scalar_one()
-        lacks = _lacks(connection, user, APPLICATION)
-        if not lacks and not connection.execute(_MAY_DELETE_KEYS).scalar_one():
-            lacks = [f"{user} may not erase: there is no role {user}_eraser"]
-    if lacks:
-        raise SchemaError(
-            "\n".join(["rights are missing: migrate, naming the role", *(f"  - {line}" for line in lacks)])
-        )
+        missing = lacks(connection, user, APPLICATION)
+        if not missing and not connection.execute(_MAY_DELETE_KEYS).scalar_one():
+            missing = [f"{user} may not erase: there is no role {user}_eraser"]
+    check("rights are missing: migrate, naming the role", missing)
 
 
 @contextmanager
@@ -158,29 +134,3 @@ def _set_up_roles(connection: Connection, role: str, eraser: str) -> None:
             connection.execute(text(statement))
     except ProgrammingError as error:
         raise SchemaError("this user may not set up roles; an administrator runs: " + "; ".join(statements)) from error
-
-
-def _grant(connection: Connection, role: str, rights: Mapping[str, tuple[str, ...]]) -> None:
-    schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
-    connection.execute(text(f'REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM "{role}"'))
-    connection.execute(text(f'GRANT USAGE ON SCHEMA {schema} TO "{role}"'))
-    for table, privileges in rights.items():
-        connection.execute(text(f'GRANT {", ".join(privileges)} ON {schema}."{table}" TO "{role}"'))
-
-
-def _differences(connection: Connection, role: str, rights: Mapping[str, tuple[str, ...]]) -> list[str]:
-    excess = sorted(_held(connection, role) - _wanted(rights))
-    return _lacks(connection, role, rights) + [f"{role} may {privilege} on {table}" for table, privilege in excess]
-
-
-def _lacks(connection: Connection, role: str, rights: Mapping[str, tuple[str, ...]]) -> list[str]:
-    lacking = sorted(_wanted(rights) - _held(connection, role))
-    return [f"{role} may not {privilege} on {table}" for table, privilege in lacking]
-
-
-def _wanted(rights: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
-    return {(table, privilege.split(" ")[0]) for table, privileges in rights.items() for privilege in privileges}
-
-
-def _held(connection: Connection, role: str) -> set[tuple[str, str]]:
-    return {(row[0], row[1]) for row in connection.execute(_RIGHTS, {"role": role})}

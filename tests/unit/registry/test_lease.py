@@ -9,7 +9,7 @@ from services.formats.lease import MAX_AGE_S, Lease, open_lease, parse_snapshot
 from services.registry.domain.snapshot import EMPTY, Snapshot
 from services.registry.lease import Issued, Leases
 from tests.support.register import TRUST_DOMAIN, record, signer
-from tests.unit.registry.conftest import StillClock
+from tests.support.registers import StillClock
 
 KEY = signer()
 FIRST = Snapshot.of(2, [record("first").to_bytes()])

@@ -19,7 +19,7 @@ from services.registry.domain.service import Application, Service
 from services.registry.domain.status import APPLIED, Standing, reference, reinstate, suspend
 from services.registry.rows import Transition
 from tests.support.register import REGISTRAR, TRUST_DOMAIN, application, organization, service_message, signer
-from tests.unit.registry.conftest import Register, open_database
+from tests.support.registers import Register, open_database
 
 NAME = "services/service-1"
 MOVES: dict[str, Callable[[Standing], Standing]] = {

@@ -1,20 +1,17 @@
-"""A register over a real SQLite file, with a clock that stands still until it is moved."""
+"""A register over a real database, with a clock that stands still until it is moved."""
 
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-
-import pytest
 
 from services.chassis.db import Database
+from services.chassis.migrations import migrate
 from services.formats.jwk import LocalSigner
 from services.registry import store
 from services.registry.catalog import Catalog
 from services.registry.commits import Commits, run_read
 from services.registry.lease import Leases
-from services.registry.tables import METADATA
+from services.registry.migrations import FOLDER
 from tests.support.register import TRUST_DOMAIN, signer
 
 
@@ -51,27 +48,7 @@ class Register:
 def open_database(url: str) -> Database:
     """The database of a register, with its tables and its first head."""
     database = Database(url)
-    database.create(METADATA)
+    migrate(database, FOLDER)
     with database.write() as connection:
         store.prepare(connection)
     return database
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'registry.db'}"
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = open_database(url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-async def register(database: Database, url: str) -> AsyncIterator[Register]:
-    made = Register(database, url)
-    yield made
-    await made.commits.drain()
-    made.executor.shutdown()

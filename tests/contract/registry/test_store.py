@@ -78,10 +78,10 @@ def test_history_comes_back_oldest_first_and_for_one_service_only(database: Data
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE service SET record = CAST(replace(record, 'APPLIED', 'SUSPENDED') AS BLOB)",
+        "UPDATE service SET record = CAST('{}' AS {bytes})",
         "UPDATE snapshot SET hash = '00'",
         "DELETE FROM snapshot",
-        "PRAGMA foreign_keys = OFF; DELETE FROM service",
+        "DELETE FROM transition; DELETE FROM service_key; DELETE FROM service",
     ],
 )
 def test_a_snapshot_that_is_not_the_one_its_head_names_is_never_handed_out(database: Database, tampering: str) -> None:
@@ -119,9 +119,9 @@ def test_a_start_refuses_the_register_of_another_trust_domain(database: Database
         store.check(connection, "other.example")
 
 
-def test_concurrent_writers_leave_no_gap_and_no_repeat_in_the_sequence(database: Database, url: str) -> None:
+def test_concurrent_writers_leave_no_gap_and_no_repeat_in_the_sequence(database: Database, database_url: str) -> None:
     (service,) = put(database, 1)
-    writers = [Database(url) for _ in range(4)]
+    writers = [Database(database_url) for _ in range(4)]
 
     def move(number: int) -> int:
         with writers[number % 4].write() as connection:
@@ -145,10 +145,7 @@ def standing(number: int) -> Standing:
 
 def tamper(database: Database, statements: str) -> None:
     """Run SQL beside the store, as a database administrator could."""
-    with database._engine.connect() as connection:
-        for statement in statements.split("; "):
-            if statement.startswith("PRAGMA"):
-                connection.connection.execute(statement)
-            else:
-                connection.execute(text(statement))
-        connection.commit()
+    with database.write() as connection:
+        kind = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+        for statement in statements.replace("{bytes}", kind).split("; "):
+            connection.execute(text(statement))
