@@ -113,7 +113,7 @@ class Verifier:
     """Verifies with what it was told beforehand, TRUST: a domain, each log's key by its origin, dated keys by role."""
 
     def __init__(self, data: bytes) -> None:
-        trust = read(data, "TRUST", "trust_domain ?+logs ?+keys", exact=False, format="accord-trust/v1")
+        trust = read(data, "TRUST", "trust_domain ?+logs ?+keys ?+register", exact=False, format="accord-trust/v1")
         self.domain, self.fingerprint = trust["trust_domain"], _digest(canonical(trust)).hex()
         logs = [vkey.split("+", 2) for vkey in trust.get("logs", [])]
         self.logs = {origin: (_digest(origin, "\n", _unb64(key))[:4], _unb64(key)) for origin, _, key in logs}

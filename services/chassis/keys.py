@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.chassis.config import ConfigError
 from services.formats.jwk import LocalSigner
+from services.tlog.note import NoteSigner
 
 
 def load_signer(path: Path) -> LocalSigner:
@@ -33,6 +34,12 @@ def load_ed25519(path: Path) -> ed25519.Ed25519PrivateKey:
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise ConfigError(f"{path}: not an Ed25519 key")
     return key
+
+
+def note_signer(path: Path, origin: str) -> NoteSigner:
+    """The key of a PEM file as the signer of one log's checkpoints. Raises: ConfigError."""
+    key = load_ed25519(path)
+    return NoteSigner(origin, key.sign, key.public_key().public_bytes_raw())
 
 
 def load_secret(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services.chassis.clock import Clock
+from services.chassis.clock import Clock, time_after
 from services.chassis.registry import Snapshot
 from services.consent import tables
 from services.consent.domain.commands import Appended
@@ -73,13 +73,6 @@ class Means:
         """The signed checkpoint of this size and root."""
         return sign_checkpoint(Checkpoint(self.origin, size, root), self.signer)
 
-    def read_clock(self, head_ms: int) -> int:
-        """max(clock, head's time), in milliseconds. Raises: AccordError CLOCK_BEHIND beyond the leeway."""
-        now_ms = self.clock.wall_ms()
-        if now_ms + self.leeway_ms < head_ms:
-            raise AccordError(Reason.CLOCK_BEHIND, retry_after=5.0)
-        return max(now_ms, head_ms)
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -117,7 +110,7 @@ class Locked:
         self.connection, self.shard, self.origin = connection, means.shard, means.origin
         self.epoch = means.epoch
         self.snapshot, self.head = snapshot, head
-        self.now_ms = means.read_clock(head.time_ms)
+        self.now_ms = time_after(means.clock, head.time_ms, means.leeway_ms)
         self.pin = Pin(head.registry_sequence, head.registry_hash)
         self._means, self._frontier = means, frontier
         self._keys: dict[tuple[int, int, Use], bytes] = {}

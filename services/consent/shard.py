@@ -7,12 +7,12 @@ before, is never extended. Crash outcomes: before COMMIT nothing happened; after
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from services.chassis import tree_store
 from services.chassis.clock import Clock
 from services.chassis.config import ConfigError
 from services.chassis.db import Database
@@ -160,20 +160,5 @@ class ShardLog:
 
 
 def read_nodes(connection: Connection, shard: int, epoch: int, nodes: Sequence[Coordinate]) -> list[bytes]:
-    """The hashes of complete subtrees, in the order asked: a look-up for each. Raises: KeyError when one is missing."""
-    if not nodes:
-        return []
-    values = {"shard": shard, "epoch": epoch}
-    for place, (level, index) in enumerate(nodes):
-        values |= {f"level{place}": level, f"idx{place}": index}
-    rows = connection.execute(_find_nodes(len(nodes)), values)
-    found = {(level, index): hash_ for level, index, hash_ in rows if hash_ is not None}
-    return [found[node] for node in nodes]
-
-
-@lru_cache(maxsize=256)
-def _find_nodes(count: int) -> TextClause:
-    # Not `(level, idx) IN (…)`: for that SQLite reads every node of the log.
-    wanted = ", ".join(f"(:level{place}, :idx{place})" for place in range(count))
-    node = "SELECT hash FROM node WHERE shard = :shard AND epoch = :epoch AND level = wanted.level AND idx = wanted.idx"
-    return text(f"WITH wanted(level, idx) AS (VALUES {wanted}) SELECT level, idx, ({node}) FROM wanted")  # noqa: S608
+    """The hashes of complete subtrees of a log, as `tree_store.read_nodes`. Raises: KeyError when one is missing."""
+    return tree_store.read_nodes(connection, {"shard": shard, "epoch": epoch}, nodes)

@@ -13,6 +13,7 @@ from services.ctl.demo import demo
 from services.ctl.ledger import ledger_app
 from services.ctl.options import errors
 from services.ctl.private_files import PkiError
+from services.ctl.registry import registry_app
 from services.ctl.stack import StackError
 from services.ctl.up import up
 from services.ctl.verification import trust_app, verify
@@ -30,6 +31,7 @@ app.command()(verify)
 app.add_typer(consent_app, name="consent")
 app.add_typer(audit_app, name="audit")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(registry_app, name="registry")
 app.add_typer(trust_app, name="trust")
 app.add_typer(pki_app, name="pki")
 app.add_typer(keys_app, name="keys")

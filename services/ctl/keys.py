@@ -14,15 +14,16 @@ from services.formats.jwk import VerifyKey
 from services.formats.trust import DatedKey, KeyRole, Trust
 from services.tlog.note import Verifier
 
-LEASE, LOG, PERMIT = "registry/lease.pem", "consent/log.pem", "consent/permit.pem"
+LEASE, REGISTER_LOG = "registry/lease.pem", "registry/log.pem"
+LOG, PERMIT = "consent/log.pem", "consent/permit.pem"
 MASTER, BROKER = "consent/master.key", "exchange/manifest.pem"
 PORTAL = "portal/assertion.pem"
 _ROLES = {KeyRole.LEASE: LEASE, KeyRole.PERMIT: PERMIT, KeyRole.BROKER: BROKER, KeyRole.PORTAL: PORTAL}
 
 
 def init_keys(folder: Path) -> None:
-    """Makes the keys that are missing: five Ed25519 signing keys and the ledger's master secret."""
-    for name in (LEASE, LOG, PERMIT, BROKER, PORTAL):
+    """Makes the keys that are missing: six Ed25519 signing keys and the ledger's master secret."""
+    for name in (LEASE, REGISTER_LOG, LOG, PERMIT, BROKER, PORTAL):
         if not (folder / name).exists():
             write_signing_key(folder / name)
     if not (folder / MASTER).exists():
@@ -52,6 +53,7 @@ def trust_of(
     """
     public = load_ed25519(folder / LOG).public_key().public_bytes_raw()
     logs = tuple(Verifier(f"{trust_domain}/ledger/{epoch}/{shard}", public) for shard in range(shards))
+    register = load_ed25519(folder / REGISTER_LOG).public_key().public_bytes_raw()
     files = {role: folder / name for role, name in _ROLES.items()}
     files |= {KeyRole.PORTAL: portal} if portal else {}
     keys = tuple(
@@ -62,7 +64,7 @@ def trust_of(
         )
         for role, path in files.items()
     )
-    return Trust(trust_domain, logs, keys)
+    return Trust(trust_domain, logs, keys, (Verifier(f"{trust_domain}/register/1", register),))
 
 
 def _read_jwk(path: Path) -> VerifyKey:

@@ -49,6 +49,7 @@ def _registry(plan: Plan) -> str:
     return f"""trust_domain = "{plan.trust_domain}"
 database_url = "{_database(plan, "registry")}"
 lease_key = "keys/{keys.LEASE}"
+log_key = "keys/{keys.REGISTER_LOG}"
 ledger = "{plan.target("consent")}"
 trust = "trust.json"
 allow_local_endpoints = true

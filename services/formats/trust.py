@@ -1,5 +1,5 @@
-"""TRUST: what a verifier must know beforehand, and nothing more. The logs' origins and keys, Accord's own signing keys, and
-the patient portal's.
+"""TRUST: what a verifier must know beforehand, and nothing more. The origins and keys of the ledger's logs and the
+register's, Accord's own signing keys, and the patient portal's.
 
 Everybody gets the file once, and compares its fingerprint with the one published out of band. Services' own keys are not
 in it: those come from the registry's signed lease.
@@ -40,11 +40,12 @@ class DatedKey:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """A trust domain's logs, by origin, and keys."""
+    """A trust domain's logs, by origin, and keys; `register`: the logs of its register, one for each epoch."""
 
     trust_domain: str
     logs: tuple[Verifier, ...]
     keys: tuple[DatedKey, ...]
+    register: tuple[Verifier, ...] = ()
 
     def log(self, origin: str) -> Verifier | None:
         """The verifier of this origin's checkpoints."""
@@ -64,14 +65,13 @@ class Trust:
 
     def to_bytes(self) -> bytes:
         """The file's exact bytes."""
-        return dumps(
-            {
-                "format": FORMAT,
-                "trust_domain": self.trust_domain,
-                "logs": [log.vkey for log in self.logs],
-                "keys": [_key_json(key) for key in self.keys],
-            }
-        )
+        members: dict[str, Any] = {
+            "format": FORMAT,
+            "trust_domain": self.trust_domain,
+            "logs": [log.vkey for log in self.logs],
+            "keys": [_key_json(key) for key in self.keys],
+        }
+        return dumps(members | ({"register": [log.vkey for log in self.register]} if self.register else {}))
 
     @property
     def fingerprint(self) -> str:
@@ -84,15 +84,21 @@ def parse_trust(data: bytes) -> Trust:
     members = Members(loads(data), "trust")
     if members.text("format") != FORMAT:
         raise FormatError(f"not a file of format {FORMAT}")
-    trust = Trust(members.text("trust_domain"), members.items("logs", _read_log), members.items("keys", _read_key))
+    trust = Trust(
+        members.text("trust_domain"),
+        members.items("logs", _read_log),
+        members.items("keys", _read_key),
+        members.items("register", _read_log),
+    )
     members.done()
     _check_unambiguous(trust)
     return trust
 
 
 def _check_unambiguous(trust: Trust) -> None:
-    if len({log.name for log in trust.logs}) != len(trust.logs):
-        raise FormatError("trust.logs holds two keys for one origin")
+    logs = (*trust.logs, *trust.register)
+    if len({log.name for log in logs}) != len(logs):
+        raise FormatError("trust.logs and trust.register hold two keys for one origin")
     if len({(key.key.kid, key.role) for key in trust.keys}) != len({key.key.kid for key in trust.keys}):
         raise FormatError("trust.keys holds one key in two roles")
     if not all(key.from_ms < key.until_ms for key in trust.keys):

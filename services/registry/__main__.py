@@ -1,5 +1,6 @@
 """The registry process: `python -m services.registry --config FILE`."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -10,6 +11,8 @@ from accord.registry.v1 import (
     catalog_service_pb2_grpc,
     lease_service_pb2,
     lease_service_pb2_grpc,
+    register_log_service_pb2,
+    register_log_service_pb2_grpc,
     registry_service_pb2,
     registry_service_pb2_grpc,
 )
@@ -17,7 +20,7 @@ from accord.registry.v1 import (
 from services.chassis.clock import SystemClock
 from services.chassis.config import ConfigError, load_settings
 from services.chassis.db import Database
-from services.chassis.keys import load_signer
+from services.chassis.keys import load_signer, note_signer
 from services.chassis.logs import configure_logging
 from services.chassis.schema import parse_arguments
 from services.chassis.server import Endpoint, run, serve
@@ -29,8 +32,10 @@ from services.registry.catalog import Catalog
 from services.registry.commits import Commits, run_read
 from services.registry.config import Settings
 from services.registry.lease import Leases
+from services.registry.log import EPOCH, RegisterLog
 from services.registry.migrations.start import SCHEMA
-from services.registry.servicer import CatalogServicer, LeaseServicer, RegistryServicer
+from services.registry.servicer import CatalogServicer, LeaseServicer, RegisterLogServicer, RegistryServicer
+from services.registry.start import open_register
 from services.registry.witnessing import witnessing
 
 
@@ -42,11 +47,8 @@ async def registry(settings: Settings) -> None:
     signer = load_signer(settings.lease_key)
     telemetry = build_telemetry(settings.telemetry, "registry")
     database = Database(settings.database_url)
-    SCHEMA.prepare(database)
-    with database.write() as connection:
-        store.prepare(connection)
-        snapshot = store.check(connection, settings.trust_domain)
-
+    log = RegisterLog(note_signer(settings.log_key, f"{settings.trust_domain}/register/{EPOCH}"), os.urandom)
+    snapshot = open_register(database, log, settings.trust_domain, clock)
     executor = ThreadPoolExecutor(1, "registry-store")
     load = partial(run_read, database, executor, store.snapshot)
     async with AsyncExitStack() as closing:
@@ -55,19 +57,22 @@ async def registry(settings: Settings) -> None:
         require = await closing.enter_async_context(witnessing(settings, database, executor))
         leases = Leases(signer, settings.trust_domain, clock, load, require)
         await leases.publish(snapshot)
-        commits = Commits(database, executor, leases)
+        commits = Commits(database, executor, leases, log, clock)
         closing.push_async_callback(commits.drain)
-        catalog = Catalog(commits, settings.trust_domain, clock)
+        catalog = Catalog(commits, settings.trust_domain)
         endpoints = _endpoints(
             RegistryServicer(catalog, allow_local=settings.allow_local_endpoints),
             CatalogServicer(catalog),
             LeaseServicer(leases),
+            RegisterLogServicer(commits),
         )
         probe = partial(health.problems, commits, leases)
         await serve("registry", settings.server, endpoints, probe, telemetry, clock)
 
 
-def _endpoints(writer: RegistryServicer, reader: CatalogServicer, lease: LeaseServicer) -> list[Endpoint]:
+def _endpoints(
+    writer: RegistryServicer, reader: CatalogServicer, lease: LeaseServicer, log: RegisterLogServicer
+) -> list[Endpoint]:
     return [
         Endpoint(
             registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"],
@@ -80,6 +85,10 @@ def _endpoints(writer: RegistryServicer, reader: CatalogServicer, lease: LeaseSe
         Endpoint(
             lease_service_pb2.DESCRIPTOR.services_by_name["LeaseService"],
             partial(lease_service_pb2_grpc.add_LeaseServiceServicer_to_server, lease),
+        ),
+        Endpoint(
+            register_log_service_pb2.DESCRIPTOR.services_by_name["RegisterLogService"],
+            partial(register_log_service_pb2_grpc.add_RegisterLogServiceServicer_to_server, log),
         ),
     ]
 

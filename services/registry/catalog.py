@@ -1,24 +1,25 @@
 """The register's use cases. Each write gathers, decides and commits in one exclusive transaction.
 
-Guarantees that a change, its history and the snapshot that results are one commit, that a repeat changes nothing, and
-that an OID, a SIREN and a key belong to one holder. Leaves the form of what is asked to `convert`, and transactions to
+Guarantees that a change, its entry in the log and the snapshot that results are one commit, that a repeat changes nothing,
+and that an OID, a SIREN and a key belong to one holder. Leaves the form of what is asked to `convert`, and transactions to
 `commits`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
-from services.chassis.clock import Clock
 from services.errors import AccordError, Reason, Violation, invalid
+from services.formats.register_entry import RegisterEvent
 from services.registry import store
-from services.registry.commits import Commits, Done
+from services.registry.commits import Commits
 from services.registry.domain.service import Application, Organization, RecordedOrganization, Service, admit
-from services.registry.domain.snapshot import Snapshot
 from services.registry.domain.status import Standing
-from services.registry.rows import Transition
+from services.registry.locked import Locked
+from services.registry.log import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Move:
 
     name: str
     etag: str
+    event: RegisterEvent
     move: Callable[[Standing], Standing]
     author: str
     justification: str = ""
@@ -35,15 +37,15 @@ class Move:
 class Catalog:
     """The register, as its servicers use it."""
 
-    def __init__(self, commits: Commits, trust_domain: str, clock: Clock) -> None:
-        self._commits, self._trust_domain, self._clock = commits, trust_domain, clock
+    def __init__(self, commits: Commits, trust_domain: str) -> None:
+        self._commits, self._trust_domain = commits, trust_domain
 
-    async def create_organization(self, organization: Organization) -> RecordedOrganization:
+    async def create_organization(self, organization: Organization, author: str) -> RecordedOrganization:
         """Records an organisation; the same again is a no-op.
 
         Raises: AccordError REQUEST_ID_REUSED for other content under its name, FIELD_INVALID for a SIREN or OID in use.
         """
-        return await self._commits.write(partial(self._create_organization, organization=organization))
+        return await self._commits.write(partial(self._create_organization, organization=organization, author=author))
 
     async def create_service(self, application: Application, author: str) -> Service:
         """Records a service, applied; the same again is a no-op that gives it as it stands now.
@@ -69,50 +71,47 @@ class Catalog:
         found = await self._commits.read(partial(store.list_services, after=after, limit=size + 1))
         return found[:size], len(found) > size
 
-    def _create_organization(
-        self, connection: Connection, before: Snapshot, *, organization: Organization
-    ) -> Done[RecordedOrganization]:
+    def _create_organization(self, locked: Locked, *, organization: Organization, author: str) -> RecordedOrganization:
+        connection = locked.connection
         known = store.find_organization(connection, organization.name)
         if known is not None:
             _same(known.organization, organization)
-            return Done(known, before)
+            return known
         _refuse(
             ("organization.siren", store.siren_is_held(connection, organization.siren)),
             ("organization.oid", store.organization_oid_is_held(connection, organization.oid)),
         )
-        recorded = RecordedOrganization(organization, self._clock.wall_ms())
+        recorded = RecordedOrganization(organization, locked.now_ms)
         store.insert_organization(connection, recorded)
-        return Done(recorded, before)
+        more = {"siren": organization.siren, "oid": organization.oid, "display_name": organization.display_name}
+        locked.note(Event(RegisterEvent.ORGANIZATION_RECORDED, organization.name, author, more=more))
+        return recorded
 
-    def _create_service(
-        self, connection: Connection, before: Snapshot, *, application: Application, author: str
-    ) -> Done[Service]:
-        known = store.find_service(connection, application.name)
+    def _create_service(self, locked: Locked, *, application: Application, author: str) -> Service:
+        known = store.find_service(locked.connection, application.name)
         if known is not None:
             _same(known.application, application)
-            return Done(known, before)
-        _check_references(connection, application)
-        service = admit(application, self._trust_domain, self._clock.wall_ms())
-        store.insert_service(connection, service)
-        self._note(connection, service, None, author, "")
-        after = store.advance(connection, before)
-        if not after.fits:
-            raise AccordError(Reason.STATE_CONFLICT, "the register is full")
-        return Done(service, after)
+            return known
+        _check_references(locked.connection, application)
+        service = admit(application, self._trust_domain, locked.now_ms)
+        locked.add_service(service)
+        notice = {"version": application.notice.version, "text": application.notice.text}
+        more = {"record": service.record.decode(), "display_name": application.display_name, "notice": notice}
+        locked.note(_event(RegisterEvent.SERVICE_APPLIED, service, author, more=more))
+        return service
 
-    def _move(self, connection: Connection, before: Snapshot, *, wish: Move) -> Done[Service]:
-        service = _require(connection, wish.name)
+    def _move(self, locked: Locked, *, wish: Move) -> Service:
+        service = _require(locked.connection, wish.name)
         moved = service.moved(wish.etag, wish.move)
         if moved is service:
-            return Done(service, before)
-        store.update_service(connection, moved)
-        self._note(connection, moved, service, wish.author, wish.justification)
-        return Done(moved, store.advance(connection, before))
+            return service
+        locked.move_service(moved)
+        locked.note(_event(wish.event, moved, wish.author, justification=wish.justification))
+        return moved
 
-    def _note(self, connection: Connection, now: Service, then: Service | None, author: str, why: str) -> None:
-        origin = None if then is None else then.standing.status
-        move = Transition(now.name, origin, now.standing.status, self._clock.wall_ms(), author, why)
-        store.insert_transition(connection, move)
+
+def _event(type_: RegisterEvent, service: Service, author: str, **more: Any) -> Event:
+    return Event(type_, service.name, author, service.standing.status.value, service.record, **more)
 
 
 def _require(connection: Connection, name: str) -> Service:

@@ -10,38 +10,32 @@ Crash outcome: before COMMIT nothing happened; after it the change stands, and t
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from services.chassis.clock import Clock
 from services.chassis.db import Database
 from services.errors import AccordError, Reason
-from services.registry import store
 from services.registry.domain.snapshot import Snapshot
 from services.registry.lease import Leases
+from services.registry.locked import Locked
+from services.registry.log import RegisterLog
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """What a write gives its caller, and the snapshot that is current after it."""
-
-    value: T
-    snapshot: Snapshot
-
-
-Work = Callable[[Connection, Snapshot], Done[T]]
-"""A write: under the lock, given the snapshot as it was."""
+Work = Callable[[Locked], T]
+"""A write, under the lock."""
 
 
 class Commits:
     """Runs reads and writes, one after another."""
 
-    def __init__(self, database: Database, executor: Executor, leases: Leases) -> None:
+    def __init__(self, database: Database, executor: Executor, leases: Leases, log: RegisterLog, clock: Clock) -> None:
         self._database, self._executor, self._leases = database, executor, leases
+        self._log, self._clock = log, clock
         self._writes: set[asyncio.Task[object]] = set()
 
     async def write(self, work: Work[T]) -> T:
@@ -62,17 +56,21 @@ class Commits:
 
     async def _commit_and_publish(self, work: Work[T]) -> T:
         try:
-            done = await _in(self._executor, partial(self._commit, work))
+            value, snapshot = await _in(self._executor, partial(self._commit, work))
         except Exception as error:
             if not isinstance(error, AccordError) or error.reason is Reason.STORAGE_UNAVAILABLE:
                 await self._leases.withdraw()  # whether the commit happened is not known
             raise
-        await self._leases.publish(done.snapshot)
-        return done.value
+        await self._leases.publish(snapshot)
+        return value
 
-    def _commit(self, work: Work[T]) -> Done[T]:
+    def _commit(self, work: Work[T]) -> tuple[T, Snapshot]:
         with self._database.write() as connection:
-            return work(connection, store.snapshot(connection, lock=True))
+            locked = Locked(connection, self._log, self._clock)
+            value = work(locked)
+            snapshot = locked.flush()
+        locked.committed()
+        return value, snapshot
 
 
 async def run_read(database: Database, executor: Executor, work: Callable[[Connection], T]) -> T:

@@ -11,8 +11,9 @@ from services.chassis.telemetry import TelemetrySettings
 class Settings:
     """What an operator decides.
 
-    `database_url` is SQLAlchemy's; `lease_key` a PEM file; `allow_local_endpoints` admits services whose endpoint lies
-    inside a network (loopback, private, cluster-local): for one machine and for tests, never where partners register.
+    `database_url` is SQLAlchemy's; `lease_key` and `log_key` are PEM files; `allow_local_endpoints` admits services whose
+    endpoint lies inside a network (loopback, private, cluster-local): for one machine and for tests, never where partners
+    register.
     `ledger` is the consent ledger (host:port) whose logs, listed in `trust`, the registry witnesses; empty: none.
     """
 
@@ -20,6 +21,7 @@ class Settings:
     database_url: str
     trust_domain: str
     lease_key: Path
+    log_key: Path
     allow_local_endpoints: bool = False
     ledger: str = ""
     trust: Path | None = None

@@ -1,7 +1,6 @@
 """Rows to domain values and back. Guarantees that a value read is the value written, to the byte of its record."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -14,18 +13,6 @@ from services.registry.domain.service import Application, Notice, Organization, 
 from services.registry.domain.status import Standing
 
 Values = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One move of a service, for its history: by whom is a SPIFFE ID, `origin` is None when it was recorded."""
-
-    service: str
-    origin: Status | None
-    target: Status
-    time_ms: int
-    author: str
-    justification: str = ""
 
 
 def organization_values(recorded: RecordedOrganization) -> Values:
@@ -95,30 +82,6 @@ def read_service(row: RowMapping, jwks: Iterable[str]) -> Service:
     )
     standing = Standing(Status(row["status"]), row["before"] and Status(row["before"]))
     return Service(application, row["spiffe_id"], standing, row["revision"], row["create_ms"])
-
-
-def transition_values(move: Transition) -> Values:
-    """The row of a move."""
-    return {
-        "service": move.service,
-        "origin": move.origin and move.origin.value,
-        "target": move.target.value,
-        "time_ms": move.time_ms,
-        "author": move.author,
-        "justification": move.justification,
-    }
-
-
-def read_transition(row: RowMapping) -> Transition:
-    """The move of a row."""
-    return Transition(
-        service=row["service"],
-        origin=row["origin"] and Status(row["origin"]),
-        target=Status(row["target"]),
-        time_ms=row["time_ms"],
-        author=row["author"],
-        justification=row["justification"],
-    )
 
 
 def _convention_json(convention: Convention, notice: Notice) -> str:

@@ -1,4 +1,4 @@
-"""The register's three gRPC services: each method converts in, calls one use case, converts out."""
+"""The register's four gRPC services: each method converts in, calls one use case, converts out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,18 +8,24 @@ from accord.registry.v1 import catalog_service_pb2 as catalog_pb
 from accord.registry.v1 import catalog_service_pb2_grpc as catalog_grpc
 from accord.registry.v1 import lease_service_pb2 as lease_pb
 from accord.registry.v1 import lease_service_pb2_grpc as lease_grpc
+from accord.registry.v1 import register_log_service_pb2 as log_pb
+from accord.registry.v1 import register_log_service_pb2_grpc as log_grpc
 from accord.registry.v1 import registry_pb2 as pb
 from accord.registry.v1 import registry_service_pb2 as registry_pb
 from accord.registry.v1 import registry_service_pb2_grpc as registry_grpc
 
 from services.chassis.identity import current_caller
+from services.formats.register_entry import RegisterEvent
+from services.registry import log_reader
 from services.registry.catalog import Catalog, Move
-from services.registry.convert import messages, requests
+from services.registry.commits import Commits
+from services.registry.convert import messages, register_log, requests
 from services.registry.domain import status
 from services.registry.domain.status import Standing
 from services.registry.lease import Leases
 
 Context = grpc.ServicerContext
+Asked = registry_pb.ReferenceServiceRequest | registry_pb.SuspendServiceRequest | registry_pb.ReinstateServiceRequest
 
 
 class RegistryServicer(registry_grpc.RegistryServiceServicer):
@@ -32,7 +38,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb.CreateOrganizationRequest, context: Context
     ) -> registry_pb.CreateOrganizationResponse:
         """Records an organisation."""
-        recorded = await self._catalog.create_organization(requests.organization(request.organization))
+        recorded = await self._catalog.create_organization(requests.organization(request.organization), _author())
         return registry_pb.CreateOrganizationResponse(organization=messages.organization(recorded))
 
     async def CreateService(
@@ -49,14 +55,16 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         """References a service, with or without exchange."""
         requests.check_move(request.name, request.etag)
         move = partial(status.reference, with_exchange=request.with_exchange)
-        return registry_pb.ReferenceServiceResponse(service=await self._move(request.name, request.etag, move))
+        return registry_pb.ReferenceServiceResponse(
+            service=await self._move(request, RegisterEvent.SERVICE_REFERENCED, move)
+        )
 
     async def SuspendService(
         self, request: registry_pb.SuspendServiceRequest, context: Context
     ) -> registry_pb.SuspendServiceResponse:
         """Suspends a service."""
         requests.check_move(request.name, request.etag, request.justification)
-        moved = await self._move(request.name, request.etag, status.suspend, request.justification)
+        moved = await self._move(request, RegisterEvent.SERVICE_SUSPENDED, status.suspend, request.justification)
         return registry_pb.SuspendServiceResponse(service=moved)
 
     async def ReinstateService(
@@ -64,11 +72,14 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     ) -> registry_pb.ReinstateServiceResponse:
         """Ends a suspension."""
         requests.check_move(request.name, request.etag)
-        moved = await self._move(request.name, request.etag, status.reinstate)
+        moved = await self._move(request, RegisterEvent.SERVICE_REINSTATED, status.reinstate)
         return registry_pb.ReinstateServiceResponse(service=moved)
 
-    async def _move(self, name: str, etag: str, move: Callable[[Standing], Standing], why: str = "") -> pb.Service:
-        return messages.service(await self._catalog.move(Move(name, etag, move, _author(), why)))
+    async def _move(
+        self, request: Asked, event: RegisterEvent, move: Callable[[Standing], Standing], why: str = ""
+    ) -> pb.Service:
+        wish = Move(request.name, request.etag, event, move, _author(), why)
+        return messages.service(await self._catalog.move(wish))
 
 
 class CatalogServicer(catalog_grpc.CatalogServiceServicer):
@@ -101,6 +112,42 @@ class LeaseServicer(lease_grpc.LeaseServiceServicer):
         """Reads the lease, now or at the next change."""
         issued = await self._leases.issue(*requests.poll(request))
         return lease_pb.GetLeaseResponse(lease=issued.token, records=issued.records)
+
+
+class RegisterLogServicer(log_grpc.RegisterLogServiceServicer):
+    """Reads the register's log."""
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+
+    async def GetRegisterCheckpoint(
+        self, request: log_pb.GetRegisterCheckpointRequest, context: Context
+    ) -> log_pb.GetRegisterCheckpointResponse:
+        """Reads the latest signed checkpoint."""
+        return log_pb.GetRegisterCheckpointResponse(checkpoint=await self._commits.read(log_reader.checkpoint))
+
+    async def GetRegisterConsistency(
+        self, request: log_pb.GetRegisterConsistencyRequest, context: Context
+    ) -> log_pb.GetRegisterConsistencyResponse:
+        """Proves that the log of one size continues that of another."""
+        old, new = register_log.sizes(request)
+        read = partial(log_reader.consistency, old=old, new=new)
+        return log_pb.GetRegisterConsistencyResponse(hashes=await self._commits.read(read))
+
+    async def GetRegisterEntry(
+        self, request: log_pb.GetRegisterEntryRequest, context: Context
+    ) -> log_pb.GetRegisterEntryResponse:
+        """Reads one entry with its proof."""
+        found, proof = await self._commits.read(partial(log_reader.proven, index=register_log.index(request)))
+        return log_pb.GetRegisterEntryResponse(entry=register_log.entry(found), proof=proof)
+
+    async def ListRegisterEntries(
+        self, request: log_pb.ListRegisterEntriesRequest, context: Context
+    ) -> log_pb.ListRegisterEntriesResponse:
+        """Lists entries in log order."""
+        resource, first, size = register_log.page(request)
+        read = partial(log_reader.page, resource=resource, first=first, count=size + 1)
+        return register_log.page_message(await self._commits.read(read), size)
 
 
 def _author() -> str:

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, update
 from services.errors import AccordError, Reason
 from services.formats.entry import Pin
 from services.registry import rows
-from services.registry.domain.service import RecordedOrganization, Service, spiffe_id
+from services.registry.domain.service import Organization, RecordedOrganization, Service, spiffe_id
 from services.registry.domain.snapshot import EMPTY, Snapshot
-from services.registry.tables import CHECKPOINT, ORGANIZATION, SERVICE, SERVICE_KEY, SNAPSHOT, TRANSITION
+from services.registry.tables import CHECKPOINT, ORGANIZATION, SERVICE, SERVICE_KEY, SNAPSHOT
 
 _HEAD_ID = 1
 
@@ -88,16 +88,16 @@ def find_service(connection: Connection, name: str) -> Service | None:
     return None if row is None else _with_keys(connection, [row])[0]
 
 
+def list_organizations(connection: Connection) -> list[Organization]:
+    """Every organisation, in order of name."""
+    found = connection.execute(select(ORGANIZATION).order_by(ORGANIZATION.c.name)).mappings()
+    return [rows.read_organization(row).organization for row in found]
+
+
 def list_services(connection: Connection, after: str = "", limit: int | None = None) -> list[Service]:
     """At most `limit` services in order of name, from the first whose name follows `after`."""
     statement = select(SERVICE).where(SERVICE.c.name > after).order_by(SERVICE.c.name).limit(limit)
     return _with_keys(connection, connection.execute(statement).mappings().all())
-
-
-def list_transitions(connection: Connection, service: str) -> list[rows.Transition]:
-    """A service's history, oldest first."""
-    statement = select(TRANSITION).where(TRANSITION.c.service == service).order_by(TRANSITION.c.id)
-    return [rows.read_transition(row) for row in connection.execute(statement).mappings()]
 
 
 def siren_is_held(connection: Connection, siren: str) -> bool:
@@ -134,11 +134,6 @@ def insert_service(connection: Connection, service: Service) -> None:
 def update_service(connection: Connection, service: Service) -> None:
     """Stores where a service now stands; the head is the caller's to advance."""
     connection.execute(update(SERVICE).where(SERVICE.c.name == service.name).values(rows.state_values(service)))
-
-
-def insert_transition(connection: Connection, move: rows.Transition) -> None:
-    """Adds to a service's history."""
-    connection.execute(insert(TRANSITION).values(rows.transition_values(move)))
 
 
 def checkpoints(connection: Connection) -> dict[str, str]:

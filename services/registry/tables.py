@@ -1,6 +1,6 @@
 """The register's tables: rows, dumb on purpose. `rows` turns them into domain values, `store` holds the statements."""
 
-from sqlalchemy import BigInteger, Table
+from sqlalchemy import BigInteger, Index, Table
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -49,7 +49,7 @@ class ServiceKeyRow(RegistryTable, table=True):
 
 
 class TransitionRow(RegistryTable, table=True):
-    """One move of a service: when, from where (None: it was recorded), to where, by whom (SPIFFE ID), and why."""
+    """A move of a service from before the register had a log. Only read by auditors' own means, and never written."""
 
     __tablename__ = "transition"
     id: int | None = Field(default=None, primary_key=True)
@@ -78,6 +78,42 @@ class CheckpointRow(RegistryTable, table=True):
     note: str
 
 
+class LogRow(RegistryTable, table=True):
+    """The head of the register's log: `note` is the signed checkpoint of exactly this size and root."""
+
+    __tablename__ = "log"
+    epoch: int = Field(primary_key=True)
+    origin: str
+    size: int = Field(sa_type=BigInteger)
+    root: bytes
+    time_ms: int = Field(sa_type=BigInteger)
+    note: str
+
+
+class EntryRow(RegistryTable, table=True):
+    """An entry of the log, exact bytes, and what it commits to. `resource` is the one that the entry names."""
+
+    __tablename__ = "entry"
+    __table_args__ = (Index("entry_by_resource", "resource", "epoch", "idx"),)
+    epoch: int = Field(primary_key=True)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    resource: str
+    data: bytes
+    salt: bytes
+    body: bytes
+
+
+class NodeRow(RegistryTable, table=True):
+    """Hashes of complete subtrees of the log, leaves (level 0) included."""
+
+    __tablename__ = "node"
+    __table_args__ = {"sqlite_with_rowid": False}
+    epoch: int = Field(primary_key=True)
+    level: int = Field(primary_key=True)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    hash: bytes
+
+
 METADATA = RegistryTable.metadata
 
 
@@ -86,4 +122,5 @@ def _table(name: str) -> Table:
 
 
 ORGANIZATION, SERVICE, SERVICE_KEY = _table("organization"), _table("service"), _table("service_key")
-TRANSITION, SNAPSHOT, CHECKPOINT = _table("transition"), _table("snapshot"), _table("checkpoint")
+SNAPSHOT, CHECKPOINT = _table("snapshot"), _table("checkpoint")
+LOG, ENTRY, NODE = _table("log"), _table("entry"), _table("node")

@@ -12,6 +12,8 @@ from accord.registry.v1 import catalog_service_pb2 as catalog_pb
 from accord.registry.v1 import catalog_service_pb2_grpc as catalog_grpc
 from accord.registry.v1 import lease_service_pb2 as lease_pb
 from accord.registry.v1 import lease_service_pb2_grpc as lease_grpc
+from accord.registry.v1 import register_log_service_pb2 as log_pb
+from accord.registry.v1 import register_log_service_pb2_grpc as log_grpc
 from accord.registry.v1 import registry_pb2 as pb
 from accord.registry.v1 import registry_service_pb2 as registry_pb
 from accord.registry.v1 import registry_service_pb2_grpc as registry_grpc
@@ -23,6 +25,9 @@ from services.chassis.registry import RegistryView
 from services.chassis.status import accord_error
 from services.errors import AccordError, Reason
 from services.formats.lease import Status, open_lease, parse_snapshot
+from services.tlog.proof import verify_consistency, verify_inclusion
+from services.tlog.tlog_proof import parse_proof
+from services.tlog.tree import leaf_hash, merkle_root
 from tests.support.certificates import Site
 from tests.support.register import organization_message, service_message
 from tests.support.registry_process import RunningRegistry, running_registry, start, write_settings
@@ -39,6 +44,7 @@ class Stubs:
             registry_grpc.RegistryServiceStub(channel),
             catalog_grpc.CatalogServiceStub(channel),
             lease_grpc.LeaseServiceStub(channel),
+            log_grpc.RegisterLogServiceStub(channel),
         ]
 
     async def call(self, rpc: str, request: Message) -> Any:
@@ -81,6 +87,7 @@ class Case:
 
 
 OUTSIDERS = ("/portal", "/auditor", "/consent", "/exchange", "/service/service-1", "/registrar/deputy", "/stranger")
+NO_AUDITORS = ("/portal", "/consent", "/exchange", "/service/anybody", "/stranger")
 LONG = "x" * 201
 CASES = [
     Case(
@@ -127,6 +134,27 @@ CASES = [
         ("page_size", "page_token"),
     ),
     Case(
+        "GetRegisterEntry",
+        ("/registrar", "/auditor"),
+        NO_AUDITORS,
+        log_pb.GetRegisterEntryRequest(index=-1),
+        ("index",),
+    ),
+    Case(
+        "GetRegisterConsistency",
+        ("/registrar", "/auditor"),
+        NO_AUDITORS,
+        log_pb.GetRegisterConsistencyRequest(new_size=-1),
+        ("old_size", "new_size"),
+    ),
+    Case(
+        "ListRegisterEntries",
+        ("/registrar", "/auditor"),
+        NO_AUDITORS,
+        log_pb.ListRegisterEntriesRequest(resource="services/../x", page_size=501, page_token="eA"),
+        ("resource", "page_size", "page_token"),
+    ),
+    Case(
         "GetLease",
         ("/consent", "/exchange"),
         ("/registrar", "/portal", "/auditor", "/service/service-1", "/stranger"),
@@ -137,9 +165,19 @@ CASES = [
 
 
 def test_the_cases_name_every_rpc_of_the_registry() -> None:
-    files = (registry_pb.DESCRIPTOR, catalog_pb.DESCRIPTOR, lease_pb.DESCRIPTOR)
+    files = (registry_pb.DESCRIPTOR, catalog_pb.DESCRIPTOR, lease_pb.DESCRIPTOR, log_pb.DESCRIPTOR)
     served = {method.name for file in files for service in file.services_by_name.values() for method in service.methods}
-    assert {case.rpc for case in CASES} == served
+    assert {case.rpc for case in CASES} | {"GetRegisterCheckpoint"} == served
+
+
+async def test_the_checkpoint_which_no_request_can_miss_is_for_auditors_and_registrars(
+    registry: RunningRegistry,
+) -> None:
+    request = log_pb.GetRegisterCheckpointRequest()
+    for path in NO_AUDITORS:
+        assert (await refused(registry, path, "GetRegisterCheckpoint", request)).reason is Reason.RPC_NOT_ALLOWED
+    for path in ("/registrar", "/auditor"):
+        assert (await call(registry, path, "GetRegisterCheckpoint", request)).checkpoint
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rpc)
@@ -206,6 +244,36 @@ async def test_what_cannot_be_is_refused_with_its_reason(registry: RunningRegist
     assert (await refused(registry, "/registrar", "CreateService", again)).reason is Reason.REQUEST_ID_REUSED
     early = registry_pb.SuspendServiceRequest(name="services/service-22", justification="Trop tôt.")
     assert (await refused(registry, "/registrar", "SuspendService", early)).reason is Reason.STATE_CONFLICT
+
+
+async def test_the_log_is_read_in_pages_and_proven(registry: RunningRegistry) -> None:
+    await call(registry, "/registrar", "CreateOrganization", organization_request(31))
+    await call(registry, "/registrar", "CreateService", registry_pb.CreateServiceRequest(service=service_message(31)))
+    async with registry.channel("/auditor") as channel:
+        auditor = Stubs(channel)
+        checkpoint = await auditor.call("GetRegisterCheckpoint", log_pb.GetRegisterCheckpointRequest())
+        size, token, found = int(checkpoint.checkpoint.split("\n")[1]), "", list[log_pb.RegisterEntry]()
+        while not found or token:
+            asked = log_pb.ListRegisterEntriesRequest(page_size=1, page_token=token)
+            page = await auditor.call("ListRegisterEntries", asked)
+            found += page.entries
+            token = page.next_page_token
+        assert [item.index for item in found] == list(range(size))
+        own = log_pb.ListRegisterEntriesRequest(resource="services/service-31")
+        (applied,) = (await auditor.call("ListRegisterEntries", own)).entries
+        answer = await auditor.call("GetRegisterEntry", log_pb.GetRegisterEntryRequest(index=applied.index))
+        assert answer.entry == applied
+        proof = parse_proof(answer.proof)
+        root = merkle_root([leaf_hash(item.entry) for item in found])
+        verify_inclusion(leaf_hash(applied.entry), applied.index, size, proof.hashes, root)
+        between = log_pb.GetRegisterConsistencyRequest(old_size=size - 1, new_size=size)
+        hashes = (await auditor.call("GetRegisterConsistency", between)).hashes
+        verify_consistency(size - 1, merkle_root([leaf_hash(item.entry) for item in found[:-1]]), size, root, hashes)
+    for rpc, beyond in (
+        ("GetRegisterEntry", log_pb.GetRegisterEntryRequest(index=size)),
+        ("GetRegisterConsistency", log_pb.GetRegisterConsistencyRequest(old_size=1, new_size=size + 1)),
+    ):
+        assert (await refused(registry, "/auditor", rpc, beyond)).reason is Reason.RESOURCE_NOT_FOUND
 
 
 async def test_the_same_service_created_many_times_at_once_is_recorded_once(registry: RunningRegistry) -> None:

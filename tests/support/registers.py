@@ -1,8 +1,11 @@
 """A register over a real database, with a clock that stands still until it is moved."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.chassis.db import Database
 from services.chassis.migrations import migrate
@@ -11,8 +14,12 @@ from services.registry import store
 from services.registry.catalog import Catalog
 from services.registry.commits import Commits, run_read
 from services.registry.lease import Leases
+from services.registry.log import EPOCH, RegisterLog
 from services.registry.migrations import FOLDER
+from services.tlog.note import NoteSigner
 from tests.support.register import TRUST_DOMAIN, signer
+
+LOG_KEY = signer()
 
 
 @dataclass
@@ -41,14 +48,24 @@ class Register:
     def __post_init__(self) -> None:
         load = partial(run_read, self.database, self.executor, store.snapshot)
         self.leases = Leases(self.key, TRUST_DOMAIN, self.clock, load)
-        self.commits = Commits(self.database, self.executor, self.leases)
-        self.catalog = Catalog(self.commits, TRUST_DOMAIN, self.clock)
+        self.log = register_log()
+        self.commits = Commits(self.database, self.executor, self.leases, self.log, self.clock)
+        self.catalog = Catalog(self.commits, TRUST_DOMAIN)
+
+
+def register_log() -> RegisterLog:
+    """The log of a test's register, as a process that has just started sees it."""
+    key = LOG_KEY.private
+    assert isinstance(key, Ed25519PrivateKey)
+    origin = f"{TRUST_DOMAIN}/register/{EPOCH}"
+    return RegisterLog(NoteSigner(origin, key.sign, key.public_key().public_bytes_raw()), os.urandom)
 
 
 def open_database(url: str) -> Database:
-    """The database of a register, with its tables and its first head."""
+    """The database of a register that has begun."""
     database = Database(url)
     migrate(database, FOLDER)
     with database.write() as connection:
         store.prepare(connection)
+        register_log().create(connection)
     return database

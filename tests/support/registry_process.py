@@ -24,6 +24,7 @@ CONFIG = """\
 database_url = "sqlite:///{folder}/registry.db"
 trust_domain = "{trust_domain}"
 lease_key = "lease.key"
+log_key = "log.key"
 allow_local_endpoints = {allow_local}
 
 [server]
@@ -64,11 +65,12 @@ class RunningRegistry:
 
 
 def write_settings(site: Site, *, allow_local: bool = False, trust_domain: str | None = None) -> Path:
-    """The registry's certificate, lease key and settings, in the site's folder."""
+    """The registry's certificate, keys and settings, in the site's folder."""
     site.files("/registry")
-    if not (site.folder / "lease.key").exists():
-        pem = signer().private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(site.folder / "lease.key", pem)
+    for name in ("lease.key", "log.key"):
+        if not (site.folder / name).exists():
+            pem = signer().private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            write_private(site.folder / name, pem)
     path = site.folder / "registry.toml"
     values = {"allow_local": str(allow_local).lower(), "trust_domain": trust_domain or site.ca.trust_domain}
     path.write_text(CONFIG.format(folder=site.folder, root=ROOT, **values))

@@ -31,7 +31,7 @@ from services.chassis.witness import Witness
 from services.ctl.stack import ROOT, environment
 from services.exchange import store as exchange
 from services.formats.trust import Trust
-from services.registry import health, store, tables
+from services.registry import health, store
 from services.registry.commits import Commits, run_read
 from services.registry.config import Settings
 from services.registry.lease import Leases
@@ -41,6 +41,7 @@ from services.tlog.note import Verifier
 from tests.support.certificates import Site
 from tests.support.ledgers import PUBLIC_KEY, Bench, build
 from tests.support.register import signer
+from tests.support.registers import open_database, register_log
 
 ACCESS = Path("deploy/k8s/files/access.yaml")
 AUDIT = pb.DESCRIPTOR.services_by_name["AuditService"]
@@ -135,16 +136,13 @@ class Witnessed:
         (self.folder / "trust.json").write_bytes(self.trust.to_bytes())
         server = ServerSettings("127.0.0.1:0", "127.0.0.1:0", self.files("/registry"), ACCESS)
         url = f"sqlite:///{self.folder / 'registry.db'}"
-        lease_key, trust_file = self.folder / "lease.key", self.folder / "trust.json"
-        settings = Settings(server, url, self.site.ca.trust_domain, lease_key, ledger=self.target, trust=trust_file)
-        database, executor = Database(url), ThreadPoolExecutor(1)
-        database.create(tables.METADATA)
-        with database.write() as connection:
-            store.prepare(connection)
+        keys, trust_file = (self.folder / "lease.key", self.folder / "log.key"), self.folder / "trust.json"
+        settings = Settings(server, url, self.site.ca.trust_domain, *keys, ledger=self.target, trust=trust_file)
+        database, executor = open_database(url), ThreadPoolExecutor(1)
         async with witnessing(settings, database, executor) as require:
             load = partial(run_read, database, executor, store.snapshot)
             leases = Leases(signer(), settings.trust_domain, SystemClock(), load, require)
-            yield RegistryWitness(database, leases, Commits(database, executor, leases))
+            yield RegistryWitness(database, leases, Commits(database, executor, leases, register_log(), SystemClock()))
         executor.shutdown()
         database.close()
 

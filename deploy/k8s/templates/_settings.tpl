@@ -25,6 +25,7 @@ access.yaml: |
 trust_domain = {{ .root.Values.trustDomain | toJson }}
 database_url = {{ .url | default $registry.database.url | toJson }}
 lease_key = "/run/accord/keys/lease.pem"
+log_key = "/run/accord/keys/log.pem"
 ledger = {{ include "accord.target" (dict "root" .root "name" "consent") | toJson }}
 trust = "/run/accord/trust/trust.json"
 allow_local_endpoints = {{ $registry.allowLocalEndpoints }}

@@ -14,8 +14,12 @@ APPLICATION: Rights = {
     "organization": APPEND,
     "service": CHANGE,
     "service_key": APPEND,
-    "transition": APPEND,
+    "transition": ("SELECT",),
     "snapshot": CHANGE,
+    # The log.
+    "entry": APPEND,
+    "node": APPEND,
+    "log": CHANGE,
     "checkpoint": CHANGE,
 }
 """What the application's role may do; a table that does not stand here is closed to it."""

@@ -12,16 +12,22 @@ from hypothesis import strategies as st
 
 from services.errors import AccordError, Reason
 from services.formats.lease import Status, open_lease, parse_snapshot
+from services.formats.register_entry import RegisterEvent
 from services.registry import health, store
 from services.registry.catalog import Move
 from services.registry.domain import snapshot as snapshots
 from services.registry.domain.service import Application, Service
 from services.registry.domain.status import APPLIED, Standing, reference, reinstate, suspend
-from services.registry.rows import Transition
 from tests.support.register import REGISTRAR, TRUST_DOMAIN, application, organization, service_message, signer
 from tests.support.registers import Register, open_database
 
 NAME = "services/service-1"
+EVENTS = {
+    "with": RegisterEvent.SERVICE_REFERENCED,
+    "without": RegisterEvent.SERVICE_REFERENCED,
+    "suspend": RegisterEvent.SERVICE_SUSPENDED,
+    "reinstate": RegisterEvent.SERVICE_REINSTATED,
+}
 MOVES: dict[str, Callable[[Standing], Standing]] = {
     "with": partial(reference, with_exchange=True),
     "without": partial(reference, with_exchange=False),
@@ -32,13 +38,13 @@ MOVES: dict[str, Callable[[Standing], Standing]] = {
 
 async def created(register: Register, number: int = 1, asked: Application | None = None) -> Service:
     """Record an organisation and its service."""
-    await register.catalog.create_organization(organization(number))
+    await register.catalog.create_organization(organization(number), REGISTRAR)
     return await register.catalog.create_service(asked or application(number), REGISTRAR)
 
 
 async def moved(register: Register, move: str, *, name: str = NAME, etag: str = "", why: str = "") -> Service:
     """Move a service as the registrar."""
-    return await register.catalog.move(Move(name, etag, MOVES[move], REGISTRAR, why))
+    return await register.catalog.move(Move(name, etag, EVENTS[move], MOVES[move], REGISTRAR, why))
 
 
 async def sequence(register: Register) -> int:
@@ -58,9 +64,9 @@ async def test_each_change_of_a_service_advances_the_sequence_by_one_and_a_repea
 
 
 async def test_an_organization_alone_is_no_change_of_the_snapshot(register: Register) -> None:
-    first = await register.catalog.create_organization(organization())
+    first = await register.catalog.create_organization(organization(), REGISTRAR)
     register.clock.ms += 1
-    assert await register.catalog.create_organization(organization()) == first
+    assert await register.catalog.create_organization(organization(), REGISTRAR) == first
     assert await sequence(register) == 1
 
 
@@ -71,7 +77,7 @@ async def test_a_name_with_other_content_already_exists(register: Register) -> N
     assert raised.value.reason is Reason.REQUEST_ID_REUSED
     with pytest.raises(AccordError) as raised:
         await register.catalog.create_organization(
-            type(organization())("organizations/org-1", organization(2).siren, "1.2.3", "Autre")
+            type(organization())("organizations/org-1", organization(2).siren, "1.2.3", "Autre"), REGISTRAR
         )
     assert raised.value.reason is Reason.REQUEST_ID_REUSED
 
@@ -95,7 +101,7 @@ async def test_an_oid_a_siren_and_a_key_have_one_holder_and_every_clash_is_named
     first = organization(1)
     with pytest.raises(AccordError) as raised:
         await register.catalog.create_organization(
-            type(first)("organizations/org-2", first.siren, first.oid, first.display_name)
+            type(first)("organizations/org-2", first.siren, first.oid, first.display_name), REGISTRAR
         )
     assert [violation.field for violation in raised.value.violations] == ["organization.siren", "organization.oid"]
     assert await sequence(register) == 2
@@ -123,23 +129,6 @@ async def test_an_unknown_service_is_not_found(register: Register) -> None:
         with pytest.raises(AccordError) as raised:
             await call
         assert raised.value.reason is Reason.RESOURCE_NOT_FOUND
-
-
-async def test_the_history_names_every_move_its_time_its_author_and_its_justification(register: Register) -> None:
-    await created(register)
-    register.clock.ms += 1000
-    await moved(register, "with")
-    register.clock.ms += 1000
-    await moved(register, "suspend", why="Manquement à la convention.")
-    await moved(register, "suspend", why="Encore.")
-    at = register.clock.ms
-    assert await register.commits.read(partial(store.list_transitions, service=NAME)) == [
-        Transition(NAME, None, Status.APPLIED, at - 2000, REGISTRAR),
-        Transition(NAME, Status.APPLIED, Status.REFERENCED_WITH_EXCHANGE, at - 1000, REGISTRAR),
-        Transition(
-            NAME, Status.REFERENCED_WITH_EXCHANGE, Status.SUSPENDED, at, REGISTRAR, "Manquement à la convention."
-        ),
-    ]
 
 
 async def test_pages_hold_each_service_once_in_order_of_name(register: Register) -> None:

@@ -13,8 +13,7 @@ from services.registry import store
 from services.registry.domain.service import RecordedOrganization, Service, admit
 from services.registry.domain.snapshot import EMPTY, Snapshot
 from services.registry.domain.status import Standing
-from services.registry.rows import Transition
-from tests.support.register import REGISTRAR, TRUST_DOMAIN, application, organization, p256_signer, signer
+from tests.support.register import TRUST_DOMAIN, application, organization, p256_signer, signer
 
 
 def put(database: Database, *numbers: int) -> list[Service]:
@@ -63,25 +62,13 @@ def test_a_suspension_comes_back_with_the_status_it_replaced(database: Database)
     assert after == Snapshot.of(3, [moved.record])
 
 
-def test_history_comes_back_oldest_first_and_for_one_service_only(database: Database) -> None:
-    put(database, 1, 2)
-    moves = [
-        Transition("services/service-1", None, Status.APPLIED, 1, REGISTRAR),
-        Transition("services/service-1", Status.APPLIED, Status.SUSPENDED, 2, REGISTRAR, "Manquement."),
-    ]
-    with database.write() as connection:
-        for move in [*moves, Transition("services/service-2", None, Status.APPLIED, 1, REGISTRAR)]:
-            store.insert_transition(connection, move)
-        assert store.list_transitions(connection, "services/service-1") == moves
-
-
 @pytest.mark.parametrize(
     "tampering",
     [
         "UPDATE service SET record = CAST('{}' AS {bytes})",
         "UPDATE snapshot SET hash = '00'",
         "DELETE FROM snapshot",
-        "DELETE FROM transition; DELETE FROM service_key; DELETE FROM service",
+        "DELETE FROM service_key; DELETE FROM service",
     ],
 )
 def test_a_snapshot_that_is_not_the_one_its_head_names_is_never_handed_out(database: Database, tampering: str) -> None:

@@ -34,7 +34,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
     server = ServerSettings("127.0.0.1:0", "127.0.0.1:0", site.files("/registry"), folder / "access.yaml")
     (folder / "trust.json").write_bytes(Trust(TRUST_DOMAIN, (LOG.signer.verifier,), ()).to_bytes())
     named: dict[str, Any] = {"ledger": NOBODY, "trust": folder / "trust.json"} | changes
-    return Settings(server, "", TRUST_DOMAIN, folder / "lease.key", **named)
+    return Settings(server, "", TRUST_DOMAIN, folder / "lease.key", folder / "log.key", **named)
 
 
 async def test_a_registry_without_a_ledger_to_witness_reads_no_trust_and_believes(
