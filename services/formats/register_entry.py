@@ -23,6 +23,8 @@ class RegisterEvent(StrEnum):
     """What an entry records."""
 
     ORGANIZATION_RECORDED = "organization.recorded"
+    ORGANIZATION_SUSPENDED = "organization.suspended"
+    ORGANIZATION_REINSTATED = "organization.reinstated"
     SERVICE_APPLIED = "service.applied"
     SERVICE_REFERENCED = "service.referenced"
     SERVICE_SUSPENDED = "service.suspended"

@@ -34,6 +34,7 @@ from services.registry.config import Settings
 from services.registry.lease import Leases
 from services.registry.log import EPOCH, RegisterLog
 from services.registry.migrations.start import SCHEMA
+from services.registry.organizations import Organizations
 from services.registry.servicer import CatalogServicer, LeaseServicer, RegisterLogServicer, RegistryServicer
 from services.registry.start import open_register
 from services.registry.witnessing import witnessing
@@ -61,7 +62,7 @@ async def registry(settings: Settings) -> None:
         closing.push_async_callback(commits.drain)
         catalog = Catalog(commits, settings.trust_domain)
         endpoints = _endpoints(
-            RegistryServicer(catalog, allow_local=settings.allow_local_endpoints),
+            RegistryServicer(catalog, Organizations(commits), allow_local=settings.allow_local_endpoints),
             CatalogServicer(catalog),
             LeaseServicer(leases),
             RegisterLogServicer(commits),

@@ -1,25 +1,25 @@
-"""The register's use cases. Each write gathers, decides and commits in one exclusive transaction.
+"""The services' use cases. Each write gathers, decides and commits in one exclusive transaction.
 
 Guarantees that a change, its entry in the log and the snapshot that results are one commit, that a repeat changes nothing,
-and that an OID, a SIREN and a key belong to one holder. Leaves the form of what is asked to `convert`, and transactions to
+and that an OID and a key belong to one holder. Leaves the form of what is asked to `convert`, and transactions to
 `commits`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection
 
-from services.errors import AccordError, Reason, Violation, invalid
+from services.errors import AccordError, Reason, Violation
 from services.formats.register_entry import RegisterEvent
 from services.registry import store
 from services.registry.commits import Commits
-from services.registry.domain.service import Application, Organization, RecordedOrganization, Service, admit
+from services.registry.domain.service import Application, Service, admit
 from services.registry.domain.status import Standing
 from services.registry.locked import Locked
-from services.registry.log import Event
+from services.registry.log import service_event
+from services.registry.uniqueness import refuse, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,6 @@ class Catalog:
 
     def __init__(self, commits: Commits, trust_domain: str) -> None:
         self._commits, self._trust_domain = commits, trust_domain
-
-    async def create_organization(self, organization: Organization, author: str) -> RecordedOrganization:
-        """Records an organisation; the same again is a no-op.
-
-        Raises: AccordError REQUEST_ID_REUSED for other content under its name, FIELD_INVALID for a SIREN or OID in use.
-        """
-        return await self._commits.write(partial(self._create_organization, organization=organization, author=author))
 
     async def create_service(self, application: Application, author: str) -> Service:
         """Records a service, applied; the same again is a no-op that gives it as it stands now.
@@ -71,33 +64,19 @@ class Catalog:
         found = await self._commits.read(partial(store.list_services, after=after, limit=size + 1))
         return found[:size], len(found) > size
 
-    def _create_organization(self, locked: Locked, *, organization: Organization, author: str) -> RecordedOrganization:
-        connection = locked.connection
-        known = store.find_organization(connection, organization.name)
-        if known is not None:
-            _same(known.organization, organization)
-            return known
-        _refuse(
-            ("organization.siren", store.siren_is_held(connection, organization.siren)),
-            ("organization.oid", store.organization_oid_is_held(connection, organization.oid)),
-        )
-        recorded = RecordedOrganization(organization, locked.now_ms)
-        store.insert_organization(connection, recorded)
-        more = {"siren": organization.siren, "oid": organization.oid, "display_name": organization.display_name}
-        locked.note(Event(RegisterEvent.ORGANIZATION_RECORDED, organization.name, author, more=more))
-        return recorded
-
     def _create_service(self, locked: Locked, *, application: Application, author: str) -> Service:
         known = store.find_service(locked.connection, application.name)
         if known is not None:
-            _same(known.application, application)
+            same(known.application, application)
             return known
         _check_references(locked.connection, application)
-        service = admit(application, self._trust_domain, locked.now_ms)
+        organization = store.find_organization(locked.connection, application.organization)
+        held = organization is not None and organization.suspended
+        service = admit(application, self._trust_domain, locked.now_ms, held=held)
         locked.add_service(service)
         notice = {"version": application.notice.version, "text": application.notice.text}
         more = {"record": service.record.decode(), "display_name": application.display_name, "notice": notice}
-        locked.note(_event(RegisterEvent.SERVICE_APPLIED, service, author, more=more))
+        locked.note(service_event(RegisterEvent.SERVICE_APPLIED, service, author, more=more))
         return service
 
     def _move(self, locked: Locked, *, wish: Move) -> Service:
@@ -106,12 +85,8 @@ class Catalog:
         if moved is service:
             return service
         locked.move_service(moved)
-        locked.note(_event(wish.event, moved, wish.author, justification=wish.justification))
+        locked.note(service_event(wish.event, moved, wish.author, justification=wish.justification))
         return moved
-
-
-def _event(type_: RegisterEvent, service: Service, author: str, **more: Any) -> Event:
-    return Event(type_, service.name, author, service.standing.status.value, service.record, **more)
 
 
 def _require(connection: Connection, name: str) -> Service:
@@ -121,24 +96,12 @@ def _require(connection: Connection, name: str) -> Service:
     return service
 
 
-def _same(known: object, asked: object) -> None:
-    if known != asked:
-        raise AccordError(Reason.REQUEST_ID_REUSED, "the name was used with other content")
-
-
 def _check_references(connection: Connection, application: Application) -> None:
     unknown = store.find_organization(connection, application.organization) is None
     faults = [Violation("service.organization", "names no recorded organization")] if unknown else []
     keys = ((f"service.signing_keys[{at}].jwk", key.kid) for at, key in enumerate(application.keys))
-    _refuse(
+    refuse(
         ("service.oid", store.service_oid_is_held(connection, application.oid)),
         *((field, store.key_is_held(connection, kid)) for field, kid in keys),
         faults=faults,
     )
-
-
-def _refuse(*held: tuple[str, bool], faults: list[Violation] | None = None) -> None:
-    """Refuses what is unique and already somebody else's."""
-    found = (faults or []) + [Violation(field, "is already in use") for field, is_held in held if is_held]
-    if found:
-        raise invalid(found)

@@ -19,6 +19,7 @@ from services.errors import AccordError, Reason
 from services.formats.canonical import dumps
 from services.formats.entry import MAX_BODY, Pin, commitment
 from services.formats.register_entry import RegisterEntry, RegisterEvent, parse_register_entry
+from services.registry.domain.service import Service
 from services.registry.tables import ENTRY, LOG, NODE
 from services.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from services.tlog.note import NoteSigner
@@ -52,6 +53,11 @@ class Event:
         """What the entry commits to; members that say nothing are absent."""
         said = {"author": self.author, "justification": self.justification, "evidence": self.evidence} | self.more
         return dumps({name: value for name, value in said.items() if value})
+
+
+def service_event(type_: RegisterEvent, service: Service, author: str, **more: Any) -> Event:
+    """What happened to a service that stands like this since."""
+    return Event(type_, service.name, author, service.standing.effective.value, service.record, **more)
 
 
 class RegisterLog:

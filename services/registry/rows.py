@@ -24,13 +24,18 @@ def organization_values(recorded: RecordedOrganization) -> Values:
         "oid": asked.oid,
         "display_name": asked.display_name,
         "create_ms": recorded.create_ms,
-    }
+    } | organization_state(recorded)
+
+
+def organization_state(recorded: RecordedOrganization) -> Values:
+    """The columns that change when an organisation is suspended or reinstated."""
+    return {"suspended": recorded.suspended, "revision": recorded.revision}
 
 
 def read_organization(row: RowMapping) -> RecordedOrganization:
     """The organisation of a row."""
     organization = Organization(row["name"], row["siren"], row["oid"], row["display_name"])
-    return RecordedOrganization(organization, row["create_ms"])
+    return RecordedOrganization(organization, row["create_ms"], row["suspended"], row["revision"])
 
 
 def service_values(service: Service) -> Values:
@@ -54,6 +59,7 @@ def state_values(service: Service) -> Values:
     return {
         "status": service.standing.status.value,
         "before": before and before.value,
+        "held": service.standing.held,
         "revision": service.revision,
         "record": service.record,
     }
@@ -80,7 +86,7 @@ def read_service(row: RowMapping, jwks: Iterable[str]) -> Service:
         keys=tuple(VerifyKey.read(loads(jwk)) for jwk in jwks),
         endpoint=row["endpoint"],
     )
-    standing = Standing(Status(row["status"]), row["before"] and Status(row["before"]))
+    standing = Standing(Status(row["status"]), row["before"] and Status(row["before"]), row["held"])
     return Service(application, row["spiffe_id"], standing, row["revision"], row["create_ms"])
 
 

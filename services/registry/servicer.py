@@ -23,6 +23,7 @@ from services.registry.convert import messages, register_log, requests
 from services.registry.domain import status
 from services.registry.domain.status import Standing
 from services.registry.lease import Leases
+from services.registry.organizations import Organizations, Suspension
 
 Context = grpc.ServicerContext
 Asked = registry_pb.ReferenceServiceRequest | registry_pb.SuspendServiceRequest | registry_pb.ReinstateServiceRequest
@@ -31,14 +32,14 @@ Asked = registry_pb.ReferenceServiceRequest | registry_pb.SuspendServiceRequest 
 class RegistryServicer(registry_grpc.RegistryServiceServicer):
     """Writes the register. `allow_local` admits endpoints inside a network."""
 
-    def __init__(self, catalog: Catalog, *, allow_local: bool) -> None:
-        self._catalog, self._allow_local = catalog, allow_local
+    def __init__(self, catalog: Catalog, organizations: Organizations, *, allow_local: bool) -> None:
+        self._catalog, self._organizations, self._allow_local = catalog, organizations, allow_local
 
     async def CreateOrganization(
         self, request: registry_pb.CreateOrganizationRequest, context: Context
     ) -> registry_pb.CreateOrganizationResponse:
         """Records an organisation."""
-        recorded = await self._catalog.create_organization(requests.organization(request.organization), _author())
+        recorded = await self._organizations.create(requests.organization(request.organization), _author())
         return registry_pb.CreateOrganizationResponse(organization=messages.organization(recorded))
 
     async def CreateService(
@@ -74,6 +75,23 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         requests.check_move(request.name, request.etag)
         moved = await self._move(request, RegisterEvent.SERVICE_REINSTATED, status.reinstate)
         return registry_pb.ReinstateServiceResponse(service=moved)
+
+    async def SuspendOrganization(
+        self, request: registry_pb.SuspendOrganizationRequest, context: Context
+    ) -> registry_pb.SuspendOrganizationResponse:
+        """Suspends an organisation with its services."""
+        requests.check_suspension(request.name, request.etag, request.justification)
+        wish = Suspension(request.name, request.etag, True, _author(), request.justification)
+        recorded = await self._organizations.suspend(wish)
+        return registry_pb.SuspendOrganizationResponse(organization=messages.organization(recorded))
+
+    async def ReinstateOrganization(
+        self, request: registry_pb.ReinstateOrganizationRequest, context: Context
+    ) -> registry_pb.ReinstateOrganizationResponse:
+        """Ends an organisation's suspension."""
+        requests.check_suspension(request.name, request.etag)
+        recorded = await self._organizations.suspend(Suspension(request.name, request.etag, False, _author()))
+        return registry_pb.ReinstateOrganizationResponse(organization=messages.organization(recorded))
 
     async def _move(
         self, request: Asked, event: RegisterEvent, move: Callable[[Standing], Standing], why: str = ""

@@ -12,7 +12,7 @@ from services.chassis.db import Database
 from services.formats.register_entry import RegisterEvent
 from services.registry import store
 from services.registry.domain.snapshot import Snapshot
-from services.registry.log import Event, RegisterLog
+from services.registry.log import Event, RegisterLog, service_event
 from services.registry.migrations.start import SCHEMA
 
 
@@ -37,6 +37,4 @@ def _carried(connection: Connection) -> Iterable[Event]:
     for organization in store.list_organizations(connection):
         yield Event(RegisterEvent.REGISTER_CARRIED, organization.name, "")
     for service in store.list_services(connection):
-        status = service.standing.status.value
-        more = {"record": service.record.decode()}
-        yield Event(RegisterEvent.REGISTER_CARRIED, service.name, "", status, service.record, more=more)
+        yield service_event(RegisterEvent.REGISTER_CARRIED, service, "", more={"record": service.record.decode()})

@@ -125,6 +125,18 @@ def insert_organization(connection: Connection, recorded: RecordedOrganization) 
     connection.execute(insert(ORGANIZATION).values(rows.organization_values(recorded)))
 
 
+def update_organization(connection: Connection, recorded: RecordedOrganization) -> None:
+    """Stores whether an organisation is suspended."""
+    statement = update(ORGANIZATION).where(ORGANIZATION.c.name == recorded.name)
+    connection.execute(statement.values(rows.organization_state(recorded)))
+
+
+def services_of(connection: Connection, organization: str) -> list[Service]:
+    """An organisation's services, in order of name."""
+    statement = select(SERVICE).where(SERVICE.c.organization == organization).order_by(SERVICE.c.name)
+    return _with_keys(connection, connection.execute(statement).mappings().all())
+
+
 def insert_service(connection: Connection, service: Service) -> None:
     """Records a service and its keys; the head is the caller's to advance."""
     connection.execute(insert(SERVICE).values(rows.service_values(service)))

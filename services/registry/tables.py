@@ -18,14 +18,17 @@ class OrganizationRow(RegistryTable, table=True):
     oid: str = Field(unique=True)
     display_name: str
     create_ms: int = Field(sa_type=BigInteger)
+    suspended: bool
+    revision: int
 
 
 class ServiceRow(RegistryTable, table=True):
-    """A service as it stands; `convention` is JSON, `before` the status that a suspension replaced."""
+    """A service as it stands; `convention` is JSON, `before` the status that its own suspension replaced, `held` whether its
+    organisation is suspended."""
 
     __tablename__ = "service"
     name: str = Field(primary_key=True)
-    organization: str = Field(foreign_key="organization.name")
+    organization: str = Field(foreign_key="organization.name", index=True)
     display_name: str
     oid: str = Field(unique=True)
     endpoint: str
@@ -33,6 +36,7 @@ class ServiceRow(RegistryTable, table=True):
     convention: str
     status: str
     before: str | None = None
+    held: bool
     revision: int
     create_ms: int = Field(sa_type=BigInteger)
     record: bytes

@@ -118,6 +118,14 @@ CASES = [
         registry_pb.SuspendServiceRequest(name="x"),
         ("name", "justification"),
     ),
+    Case(
+        "SuspendOrganization",
+        ("/registrar",),
+        OUTSIDERS,
+        registry_pb.SuspendOrganizationRequest(name="services/service-1", etag=LONG),
+        ("name", "etag", "justification"),
+    ),
+    Case("ReinstateOrganization", ("/registrar",), OUTSIDERS, registry_pb.ReinstateOrganizationRequest(), ("name",)),
     Case("ReinstateService", ("/registrar",), OUTSIDERS, registry_pb.ReinstateServiceRequest(), ("name",)),
     Case(
         "GetService",

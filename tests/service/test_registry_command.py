@@ -1,4 +1,4 @@
-"""`accord registry log` against a running registry: it shows the whole log, or says what does not hold."""
+"""`accord registry` against a running registry: what it moves, and the log that it shows only where that holds."""
 
 import asyncio
 import json
@@ -39,20 +39,22 @@ def registry(tmp_path: Path) -> Iterator[RunningRegistry]:
         yield running
 
 
-def run(registry: RunningRegistry, *more: str, log: str = "log.key") -> Result:
-    """The command, as the auditor; TRUST names the register's log with the key of this file."""
+def run(
+    registry: RunningRegistry, *more: str, log: str = "log.key", who: str = "auditor", command: str = "log"
+) -> Result:
+    """The command, as this role; TRUST names the register's log with the key of this file."""
     site = registry.site
     folder = site.folder / "auditor"
     for part in ("tls", "ca"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    files = site.files("/auditor")
-    for source, name in ((files.cert, "tls/auditor.crt"), (files.key, "tls/auditor.key"), (files.ca, "ca/ca.crt")):
+    files = site.files(f"/{who}")
+    for source, name in ((files.cert, f"tls/{who}.crt"), (files.key, f"tls/{who}.key"), (files.ca, "ca/ca.crt")):
         shutil.copy(source, folder / name)
     domain = site.ca.trust_domain
     verifier = note_signer(site.folder / log, f"{domain}/register/1").verifier
     (folder / "trust.json").write_bytes(Trust(domain, (), (), (verifier,)).to_bytes())
     where = ("--folder", str(folder), "--target", f"127.0.0.1:{registry.port}")
-    return CliRunner().invoke(registry_app, ["log", *where, *more])
+    return CliRunner().invoke(registry_app, [command, *where, *more])
 
 
 def test_every_change_is_shown_with_who_and_why(registry: RunningRegistry) -> None:
@@ -96,3 +98,23 @@ def test_what_was_changed_in_the_database_is_found(registry: RunningRegistry, ch
     connection.close()
     done = run(registry)
     assert (done.exit_code, said in done.stderr) == (1, True)
+
+
+def test_a_service_and_its_organization_are_suspended_and_reinstated(registry: RunningRegistry) -> None:
+    def move(command: str, name: str, *more: str) -> Result:
+        return run(registry, name, *more, who="registrar", command=command)
+
+    why, organization = ("--justification", "Liquidation."), "organizations/org-1"
+    back = move("reinstate", NAME)
+    assert (back.exit_code, f"{NAME}: REFERENCED_WITHOUT_EXCHANGE" in back.stdout) == (0, True)
+    held = json.loads(move("suspend", organization, *why, "--json").stdout)
+    assert held["suspended"]
+    assert "the organisation is suspended" in move("reinstate", NAME).stderr
+    own = move("suspend", NAME, *why)
+    assert "SUSPENDED, by its organisation's suspension too" in own.stdout
+    assert move("reinstate", organization, "--etag", "old").exit_code == 2
+    assert "not suspended" in move("reinstate", organization, "--etag", held["etag"]).stdout
+    assert f"{NAME}: REFERENCED_WITHOUT_EXCHANGE" in move("reinstate", NAME).stdout
+    assert move("suspend", NAME).exit_code == 2, "without a justification"
+    wrong = move("suspend", "lumen", *why)
+    assert (wrong.exit_code, "neither services/" in wrong.stderr) == (2, True)

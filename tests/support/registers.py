@@ -16,6 +16,7 @@ from services.registry.commits import Commits, run_read
 from services.registry.lease import Leases
 from services.registry.log import EPOCH, RegisterLog
 from services.registry.migrations import FOLDER
+from services.registry.organizations import Organizations
 from services.tlog.note import NoteSigner
 from tests.support.register import TRUST_DOMAIN, signer
 
@@ -51,6 +52,7 @@ class Register:
         self.log = register_log()
         self.commits = Commits(self.database, self.executor, self.leases, self.log, self.clock)
         self.catalog = Catalog(self.commits, TRUST_DOMAIN)
+        self.organizations = Organizations(self.commits)
 
 
 def register_log() -> RegisterLog:

@@ -25,6 +25,8 @@ def organization(recorded: RecordedOrganization) -> pb.Organization:
         oid=asked.oid,
         display_name=asked.display_name,
         create_time=_timestamp(recorded.create_ms),
+        suspended=recorded.suspended,
+        etag=recorded.etag,
     )
 
 
@@ -40,9 +42,10 @@ def service(recorded: Service) -> pb.Service:
         spiffe_id=recorded.spiffe_id,
         signing_keys=[_key(key) for key in asked.keys],
         endpoint=asked.endpoint,
-        status=STATUSES[recorded.standing.status],
+        status=STATUSES[recorded.standing.effective],
         create_time=_timestamp(recorded.create_ms),
         etag=recorded.etag,
+        organization_suspended=recorded.standing.held,
     )
 
 

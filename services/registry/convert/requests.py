@@ -30,7 +30,7 @@ def organization(message: pb.Organization) -> Organization:
     faults.add("organization.siren", admission.siren_fault(message.siren))
     faults.add("organization.oid", admission.oid_fault(message.oid))
     faults.add("organization.display_name", admission.text_fault(message.display_name, MAX_DISPLAY_NAME))
-    faults.unset("organization", message, "create_time")
+    faults.unset("organization", message, "create_time", "suspended", "etag")
     faults.check()
     return Organization(message.name, message.siren, message.oid, message.display_name)
 
@@ -44,7 +44,7 @@ def application(message: pb.Service, *, allow_local: bool) -> Application:
     faults.add("service.oid", admission.oid_fault(message.oid))
     if message.endpoint:
         faults.add("service.endpoint", admission.endpoint_fault(message.endpoint, allow_local=allow_local))
-    faults.unset("service", message, "spiffe_id", "status", "create_time", "etag")
+    faults.unset("service", message, "spiffe_id", "status", "create_time", "etag", "organization_suspended")
     keys = _keys(message.signing_keys, faults)
     _check_convention(message.convention, faults)
     faults.check()
@@ -70,8 +70,17 @@ def service_name(name: str) -> str:
 
 def check_move(name: str, etag: str, justification: str | None = None) -> None:
     """Checks the fields of a request to move a service; None for a request that has no justification."""
+    _check_move(admission.service_name_fault(name), etag, justification)
+
+
+def check_suspension(name: str, etag: str, justification: str | None = None) -> None:
+    """Checks the fields of a request to suspend an organisation; None for one to end that."""
+    _check_move(admission.organization_name_fault(name), etag, justification)
+
+
+def _check_move(name_fault: admission.Fault, etag: str, justification: str | None) -> None:
     faults = Faults()
-    faults.add("name", admission.service_name_fault(name))
+    faults.add("name", name_fault)
     faults.add("etag", admission.text_fault(etag, MAX_ETAG) if etag else None)
     if justification is not None:
         faults.add("justification", admission.text_fault(justification, MAX_JUSTIFICATION))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from services.errors import AccordError, Reason
 from services.formats.jwk import VerifyKey
 from services.formats.lease import Convention, ServiceRecord
-from services.registry.domain.status import APPLIED, Standing
+from services.registry.domain.status import APPLIED, Standing, hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,35 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class RecordedOrganization:
-    """An organisation, and when it was recorded (milliseconds since 1970)."""
+    """An organisation, when it was recorded (milliseconds since 1970), and whether it is suspended.
+
+    `revision` counts its changes from 1.
+    """
 
     organization: Organization
     create_ms: int
+    suspended: bool = False
+    revision: int = 1
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return self.organization.name
+
+    @property
+    def etag(self) -> str:
+        """Names this revision (AIP-154)."""
+        return hashlib.sha256(f"{self.revision}:{self.name}".encode()).hexdigest()[:16]
+
+    def held(self, etag: str, suspended: bool) -> "RecordedOrganization":
+        """The organisation suspended, or no longer; itself when that changes nothing. An empty etag matches any revision.
+
+        Raises: AccordError ETAG_MISMATCH.
+        """
+        if etag and etag != self.etag:
+            raise AccordError(Reason.ETAG_MISMATCH)
+        unchanged = suspended == self.suspended
+        return self if unchanged else replace(self, suspended=suspended, revision=self.revision + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +102,7 @@ class Service:
             name=asked.name,
             organization=asked.organization,
             oid=asked.oid,
-            status=self.standing.status,
+            status=self.standing.effective,
             spiffe_id=self.spiffe_id,
             endpoint=asked.endpoint,
             convention=asked.convention,
@@ -105,6 +130,9 @@ def spiffe_id(name: str, trust_domain: str) -> str:
     return f"spiffe://{trust_domain}/service/{name.partition('/')[2]}"
 
 
-def admit(application: Application, trust_domain: str, now_ms: int) -> Service:
-    """The service that an application becomes: applied, under the identity that follows from its name."""
-    return Service(application, spiffe_id(application.name, trust_domain), APPLIED, 1, now_ms)
+def admit(application: Application, trust_domain: str, now_ms: int, *, held: bool = False) -> Service:
+    """The service that an application becomes: applied, under the identity that follows from its name.
+
+    `held`: its organisation is suspended.
+    """
+    return Service(application, spiffe_id(application.name, trust_domain), hold(APPLIED, held), 1, now_ms)

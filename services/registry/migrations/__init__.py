@@ -8,5 +8,5 @@ from pathlib import Path
 from services.chassis.migrations import Versions
 
 FOLDER = Path(__file__).parent
-SUPPORTED = Versions(oldest=2, newest=2)
+SUPPORTED = Versions(oldest=3, newest=3)
 """What this release works with."""

@@ -11,7 +11,7 @@ from services.chassis.rights import APPEND, CHANGE, Rights, check, check_role, d
 
 APPLICATION: Rights = {
     "alembic_version": ("SELECT",),
-    "organization": APPEND,
+    "organization": CHANGE,
     "service": CHANGE,
     "service_key": APPEND,
     "transition": ("SELECT",),

@@ -38,7 +38,7 @@ MOVES: dict[str, Callable[[Standing], Standing]] = {
 
 async def created(register: Register, number: int = 1, asked: Application | None = None) -> Service:
     """Record an organisation and its service."""
-    await register.catalog.create_organization(organization(number), REGISTRAR)
+    await register.organizations.create(organization(number), REGISTRAR)
     return await register.catalog.create_service(asked or application(number), REGISTRAR)
 
 
@@ -64,9 +64,9 @@ async def test_each_change_of_a_service_advances_the_sequence_by_one_and_a_repea
 
 
 async def test_an_organization_alone_is_no_change_of_the_snapshot(register: Register) -> None:
-    first = await register.catalog.create_organization(organization(), REGISTRAR)
+    first = await register.organizations.create(organization(), REGISTRAR)
     register.clock.ms += 1
-    assert await register.catalog.create_organization(organization(), REGISTRAR) == first
+    assert await register.organizations.create(organization(), REGISTRAR) == first
     assert await sequence(register) == 1
 
 
@@ -76,7 +76,7 @@ async def test_a_name_with_other_content_already_exists(register: Register) -> N
         await register.catalog.create_service(application(), REGISTRAR)  # another key
     assert raised.value.reason is Reason.REQUEST_ID_REUSED
     with pytest.raises(AccordError) as raised:
-        await register.catalog.create_organization(
+        await register.organizations.create(
             type(organization())("organizations/org-1", organization(2).siren, "1.2.3", "Autre"), REGISTRAR
         )
     assert raised.value.reason is Reason.REQUEST_ID_REUSED
@@ -100,7 +100,7 @@ async def test_an_oid_a_siren_and_a_key_have_one_holder_and_every_clash_is_named
 
     first = organization(1)
     with pytest.raises(AccordError) as raised:
-        await register.catalog.create_organization(
+        await register.organizations.create(
             type(first)("organizations/org-2", first.siren, first.oid, first.display_name), REGISTRAR
         )
     assert [violation.field for violation in raised.value.violations] == ["organization.siren", "organization.oid"]

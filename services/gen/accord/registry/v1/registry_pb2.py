@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!accord/registry/v1/registry.proto\x12\x12\x61\x63\x63ord.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05siren\x18\x02 \x01(\t\x12\x0b\n\x03oid\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x11InformationNotice\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xb1\x02\n\nConvention\x12\x12\n\ncategories\x18\x01 \x03(\t\x12\x31\n\ndirections\x18\x02 \x03(\x0e\x32\x1d.accord.registry.v1.Direction\x12-\n\x08purposes\x18\x03 \x03(\x0e\x32\x1b.accord.registry.v1.Purpose\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06notice\x18\x06 \x01(\x0b\x32%.accord.registry.v1.InformationNotice\x12\x18\n\x10ins_in_documents\x18\x07 \x01(\x08\"&\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03jwk\x18\x02 \x01(\t\"\xd1\x02\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0b\n\x03oid\x18\x04 \x01(\t\x12\x32\n\nconvention\x18\x05 \x01(\x0b\x32\x1e.accord.registry.v1.Convention\x12\x11\n\tspiffe_id\x18\x06 \x01(\t\x12\x34\n\x0csigning_keys\x18\x07 \x03(\x0b\x32\x1e.accord.registry.v1.SigningKey\x12\x10\n\x08\x65ndpoint\x18\x08 \x01(\t\x12\x31\n\x06status\x18\t \x01(\x0e\x32!.accord.registry.v1.ServiceStatus\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_READ\x10\x01\x12\x15\n\x11\x44IRECTION_DEPOSIT\x10\x02*\x81\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x16\n\x12PURPOSE_PREVENTION\x10\x01\x12\x15\n\x11PURPOSE_DIAGNOSIS\x10\x02\x12\x10\n\x0cPURPOSE_CARE\x10\x03\x12\x1c\n\x18PURPOSE_SOCIAL_FOLLOW_UP\x10\x04*\xc6\x01\n\rServiceStatus\x12\x1e\n\x1aSERVICE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVICE_STATUS_APPLIED\x10\x01\x12.\n*SERVICE_STATUS_REFERENCED_WITHOUT_EXCHANGE\x10\x02\x12+\n\'SERVICE_STATUS_REFERENCED_WITH_EXCHANGE\x10\x03\x12\x1c\n\x18SERVICE_STATUS_SUSPENDED\x10\x04\x42\x19\n\x15\x66r.accord.registry.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!accord/registry/v1/registry.proto\x12\x12\x61\x63\x63ord.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05siren\x18\x02 \x01(\t\x12\x0b\n\x03oid\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsuspended\x18\x06 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"B\n\x11InformationNotice\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xb1\x02\n\nConvention\x12\x12\n\ncategories\x18\x01 \x03(\t\x12\x31\n\ndirections\x18\x02 \x03(\x0e\x32\x1d.accord.registry.v1.Direction\x12-\n\x08purposes\x18\x03 \x03(\x0e\x32\x1b.accord.registry.v1.Purpose\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06notice\x18\x06 \x01(\x0b\x32%.accord.registry.v1.InformationNotice\x12\x18\n\x10ins_in_documents\x18\x07 \x01(\x08\"&\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03jwk\x18\x02 \x01(\t\"\xf1\x02\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0b\n\x03oid\x18\x04 \x01(\t\x12\x32\n\nconvention\x18\x05 \x01(\x0b\x32\x1e.accord.registry.v1.Convention\x12\x11\n\tspiffe_id\x18\x06 \x01(\t\x12\x34\n\x0csigning_keys\x18\x07 \x03(\x0b\x32\x1e.accord.registry.v1.SigningKey\x12\x10\n\x08\x65ndpoint\x18\x08 \x01(\t\x12\x31\n\x06status\x18\t \x01(\x0e\x32!.accord.registry.v1.ServiceStatus\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x1e\n\x16organization_suspended\x18\x0c \x01(\x08*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_READ\x10\x01\x12\x15\n\x11\x44IRECTION_DEPOSIT\x10\x02*\x81\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x16\n\x12PURPOSE_PREVENTION\x10\x01\x12\x15\n\x11PURPOSE_DIAGNOSIS\x10\x02\x12\x10\n\x0cPURPOSE_CARE\x10\x03\x12\x1c\n\x18PURPOSE_SOCIAL_FOLLOW_UP\x10\x04*\xc6\x01\n\rServiceStatus\x12\x1e\n\x1aSERVICE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVICE_STATUS_APPLIED\x10\x01\x12.\n*SERVICE_STATUS_REFERENCED_WITHOUT_EXCHANGE\x10\x02\x12+\n\'SERVICE_STATUS_REFERENCED_WITH_EXCHANGE\x10\x03\x12\x1c\n\x18SERVICE_STATUS_SUSPENDED\x10\x04\x42\x19\n\x15\x66r.accord.registry.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'accord.registry.v1.registry
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025fr.accord.registry.v1P\001'
-  _globals['_DIRECTION']._serialized_start=975
-  _globals['_DIRECTION']._serialized_end=1056
-  _globals['_PURPOSE']._serialized_start=1059
-  _globals['_PURPOSE']._serialized_end=1188
-  _globals['_SERVICESTATUS']._serialized_start=1191
-  _globals['_SERVICESTATUS']._serialized_end=1389
-  _globals['_ORGANIZATION']._serialized_start=90
-  _globals['_ORGANIZATION']._serialized_end=217
-  _globals['_INFORMATIONNOTICE']._serialized_start=219
-  _globals['_INFORMATIONNOTICE']._serialized_end=285
-  _globals['_CONVENTION']._serialized_start=288
-  _globals['_CONVENTION']._serialized_end=593
-  _globals['_SIGNINGKEY']._serialized_start=595
-  _globals['_SIGNINGKEY']._serialized_end=633
-  _globals['_SERVICE']._serialized_start=636
-  _globals['_SERVICE']._serialized_end=973
+  _globals['_DIRECTION']._serialized_start=1041
+  _globals['_DIRECTION']._serialized_end=1122
+  _globals['_PURPOSE']._serialized_start=1125
+  _globals['_PURPOSE']._serialized_end=1254
+  _globals['_SERVICESTATUS']._serialized_start=1257
+  _globals['_SERVICESTATUS']._serialized_end=1455
+  _globals['_ORGANIZATION']._serialized_start=91
+  _globals['_ORGANIZATION']._serialized_end=251
+  _globals['_INFORMATIONNOTICE']._serialized_start=253
+  _globals['_INFORMATIONNOTICE']._serialized_end=319
+  _globals['_CONVENTION']._serialized_start=322
+  _globals['_CONVENTION']._serialized_end=627
+  _globals['_SIGNINGKEY']._serialized_start=629
+  _globals['_SIGNINGKEY']._serialized_end=667
+  _globals['_SERVICE']._serialized_start=670
+  _globals['_SERVICE']._serialized_end=1039
 # @@protoc_insertion_point(module_scope)

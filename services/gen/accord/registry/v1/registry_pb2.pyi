@@ -119,6 +119,8 @@ class Organization(_message.Message):
     OID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, organizations/{organization}; the id has 3 to 40 characters of a-z, 0-9 and inner hyphens."""
     siren: _builtins.str
@@ -127,6 +129,10 @@ class Organization(_message.Message):
     """Object identifier of the organization, ≤ 64 characters. Required."""
     display_name: _builtins.str
     """Name shown to people, 1 to 200 characters. Required."""
+    suspended: _builtins.bool
+    """Whether it is suspended, and each of its referenced services with it. Output only."""
+    etag: _builtins.str
+    """Changes with every change of the organization. Output only."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded. Output only."""
@@ -139,10 +145,12 @@ class Organization(_message.Message):
         oid: _builtins.str = ...,
         display_name: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        suspended: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name", "oid", b"oid", "siren", b"siren"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "name", b"name", "oid", b"oid", "siren", b"siren", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +287,7 @@ class Service(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_SUSPENDED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, services/{service}; the id has 3 to 40 characters of a-z, 0-9 and inner hyphens."""
     organization: _builtins.str
@@ -295,6 +304,8 @@ class Service(_message.Message):
     """Where it stands. Output only."""
     etag: _builtins.str
     """Changes with every change of the service. Output only."""
+    organization_suspended: _builtins.bool
+    """Whether its organization is suspended: then it is, too, whatever becomes of it alone. Output only."""
     @_builtins.property
     def convention(self) -> Global___Convention:
         """Its convention. Required."""
@@ -321,10 +332,11 @@ class Service(_message.Message):
         status: Global___ServiceStatus.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        organization_suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["convention", b"convention", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["convention", b"convention", "create_time", b"create_time", "display_name", b"display_name", "endpoint", b"endpoint", "etag", b"etag", "name", b"name", "oid", b"oid", "organization", b"organization", "signing_keys", b"signing_keys", "spiffe_id", b"spiffe_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["convention", b"convention", "create_time", b"create_time", "display_name", b"display_name", "endpoint", b"endpoint", "etag", b"etag", "name", b"name", "oid", b"oid", "organization", b"organization", "organization_suspended", b"organization_suspended", "signing_keys", b"signing_keys", "spiffe_id", b"spiffe_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

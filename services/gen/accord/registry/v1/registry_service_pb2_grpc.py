@@ -60,6 +60,16 @@ class RegistryServiceStub:
                 request_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceRequest.SerializeToString,
                 response_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceResponse.FromString,
                 _registered_method=True)
+        self.SuspendOrganization = channel.unary_unary(
+                '/accord.registry.v1.RegistryService/SuspendOrganization',
+                request_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationRequest.SerializeToString,
+                response_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationResponse.FromString,
+                _registered_method=True)
+        self.ReinstateOrganization = channel.unary_unary(
+                '/accord.registry.v1.RegistryService/ReinstateOrganization',
+                request_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationRequest.SerializeToString,
+                response_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -101,6 +111,20 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendOrganization(self, request, context):
+        """Suspends an organization, and all its referenced services with it. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateOrganization(self, request, context):
+        """Ends an organization's suspension: its services are what they would be without it. A repeat is a no-op.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +152,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ReinstateService,
                     request_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceRequest.FromString,
                     response_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceResponse.SerializeToString,
+            ),
+            'SuspendOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendOrganization,
+                    request_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationRequest.FromString,
+                    response_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationResponse.SerializeToString,
+            ),
+            'ReinstateOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateOrganization,
+                    request_deserializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationRequest.FromString,
+                    response_serializer=accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +300,60 @@ class RegistryService:
             '/accord.registry.v1.RegistryService/ReinstateService',
             accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceRequest.SerializeToString,
             accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.registry.v1.RegistryService/SuspendOrganization',
+            accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationRequest.SerializeToString,
+            accord_dot_registry_dot_v1_dot_registry__service__pb2.SuspendOrganizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/accord.registry.v1.RegistryService/ReinstateOrganization',
+            accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationRequest.SerializeToString,
+            accord_dot_registry_dot_v1_dot_registry__service__pb2.ReinstateOrganizationResponse.FromString,
             options,
             channel_credentials,
             insecure,

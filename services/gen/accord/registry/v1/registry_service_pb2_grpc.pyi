@@ -43,6 +43,10 @@ class RegistryServiceStub:
     """Suspends a referenced service. A repeat is a no-op."""
     ReinstateService: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateServiceRequest, _registry_service_pb2.ReinstateServiceResponse]
     """Ends a suspension: the service is what it was before. A repeat is a no-op."""
+    SuspendOrganization: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendOrganizationRequest, _registry_service_pb2.SuspendOrganizationResponse]
+    """Suspends an organization, and all its referenced services with it. A repeat is a no-op."""
+    ReinstateOrganization: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateOrganizationRequest, _registry_service_pb2.ReinstateOrganizationResponse]
+    """Ends an organization's suspension: its services are what they would be without it. A repeat is a no-op."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -59,6 +63,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Suspends a referenced service. A repeat is a no-op."""
     ReinstateService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateServiceRequest, _registry_service_pb2.ReinstateServiceResponse]  # type: ignore[assignment]
     """Ends a suspension: the service is what it was before. A repeat is a no-op."""
+    SuspendOrganization: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendOrganizationRequest, _registry_service_pb2.SuspendOrganizationResponse]  # type: ignore[assignment]
+    """Suspends an organization, and all its referenced services with it. A repeat is a no-op."""
+    ReinstateOrganization: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateOrganizationRequest, _registry_service_pb2.ReinstateOrganizationResponse]  # type: ignore[assignment]
+    """Ends an organization's suspension: its services are what they would be without it. A repeat is a no-op."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Writes the register of referenced services. For registrars."""
@@ -102,5 +110,21 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ReinstateServiceResponse, _abc.Awaitable[_registry_service_pb2.ReinstateServiceResponse]]:
         """Ends a suspension: the service is what it was before. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def SuspendOrganization(
+        self,
+        request: _registry_service_pb2.SuspendOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SuspendOrganizationResponse, _abc.Awaitable[_registry_service_pb2.SuspendOrganizationResponse]]:
+        """Suspends an organization, and all its referenced services with it. A repeat is a no-op."""
+
+    @_abc_1.abstractmethod
+    def ReinstateOrganization(
+        self,
+        request: _registry_service_pb2.ReinstateOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReinstateOrganizationResponse, _abc.Awaitable[_registry_service_pb2.ReinstateOrganizationResponse]]:
+        """Ends an organization's suspension: its services are what they would be without it. A repeat is a no-op."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
