@@ -7,21 +7,18 @@ hold, 2 where that cannot be said.
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import grpc
 import typer
 from accord.consent.v1 import audit_service_pb2_grpc as pb_grpc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.chassis.channel import open_channel
 from services.chassis.config import ConfigError
-from services.chassis.identity import Identity
 from services.chassis.ledger import CONSENT_PATH
-from services.chassis.status import accord_error
+from services.ctl import access
+from services.ctl.access import read_trust as read_trust
 from services.ctl.call import explain
 from services.ctl.options import LEDGER as LEDGER
 from services.ctl.options import STACK as STACK
@@ -30,10 +27,8 @@ from services.ctl.options import Role as Role
 from services.ctl.options import Target as Target
 from services.ctl.options import console as console
 from services.ctl.options import errors as errors
-from services.ctl.options import leaf
 from services.errors import AccordError, Reason
-from services.formats.canonical import FormatError
-from services.formats.trust import Trust, parse_trust
+from services.formats.trust import Trust
 
 CALL_S = 30.0
 BROKEN, UNKNOWN = 1, 2
@@ -62,36 +57,14 @@ def place(log: str, index: int | None) -> str:
     return f"{at}entry {index}: " if index is not None else at
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(access.Access):
     """The ledger that a command asks."""
-
-    folder: Path
-    role: str
-    target: str
-    trust_file: Path | None
-
-    def trust(self) -> Trust:
-        """TRUST. Raises: FormatError, OSError."""
-        return read_trust(self.trust_file or self.folder / "trust.json")
 
     @asynccontextmanager
     async def stub(self, trust: Trust) -> AsyncIterator["pb_grpc.AuditServiceAsyncStub"]:
         """The ledger's AuditService. Raises: ConfigError; whatever a call refuses, as AccordError."""
-        files = leaf(self.folder, self.role)
-        async with open_channel(self.target, files, Identity(trust.trust_domain, CONSENT_PATH)) as channel:
-            try:
-                yield pb_grpc.AuditServiceStub(channel)
-            except grpc.aio.AioRpcError as error:
-                raise accord_error(error, Reason.LEDGER_UNAVAILABLE, trusted=True) from error
-
-
-def read_trust(path: Path) -> Trust:
-    """TRUST from a file. Raises: FormatError, OSError."""
-    try:
-        return parse_trust(path.read_bytes())
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from None
+        async with self.channel(trust, CONSENT_PATH, Reason.LEDGER_UNAVAILABLE) as channel:
+            yield pb_grpc.AuditServiceStub(channel)
 
 
 @contextmanager

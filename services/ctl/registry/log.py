@@ -87,7 +87,7 @@ def show_log(
 
 
 async def _read(access: Access, trust: Trust, progress: Progress) -> tuple[Checkpoint, list[Change]]:
-    async with access.channel(trust) as channel:
+    async with access.registry() as channel:
         stub = pb_grpc.RegisterLogServiceStub(channel)
         note = (await stub.GetRegisterCheckpoint(pb.GetRegisterCheckpointRequest(), timeout=CALL_S)).checkpoint
         checkpoint = opened(note, trust)

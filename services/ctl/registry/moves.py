@@ -99,7 +99,7 @@ def _move(wish: _Wish, access: Access, *, as_json: bool) -> None:
 
 
 async def _ask(wish: _Wish, access: Access) -> Any:
-    async with access.channel(access.trust()) as channel:
+    async with access.registry() as channel:
         return await wish.ask(pb_grpc.RegistryServiceStub(channel))
 
 
