@@ -17,6 +17,7 @@ from services.registry import store
 from services.registry.commits import Commits
 from services.registry.domain.service import Application, Service, admit
 from services.registry.domain.status import Standing
+from services.registry.domain.wish import Wish
 from services.registry.locked import Locked
 from services.registry.log import service_event
 from services.registry.uniqueness import refuse, same
@@ -24,14 +25,10 @@ from services.registry.uniqueness import refuse, same
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A registrar's wish to move a service: which one, at which etag (empty: any), how, who asks, and why."""
+    """How a registrar's wish moves a service, and what the log calls it."""
 
-    name: str
-    etag: str
     event: RegisterEvent
-    move: Callable[[Standing], Standing]
-    author: str
-    justification: str = ""
+    apply: Callable[[Standing], Standing]
 
 
 class Catalog:
@@ -48,12 +45,12 @@ class Catalog:
         """
         return await self._commits.write(partial(self._create_service, application=application, author=author))
 
-    async def move(self, wish: Move) -> Service:
+    async def move(self, wish: Wish, move: Move, author: str) -> Service:
         """Moves a service; a move that changes nothing is not recorded.
 
         Raises: AccordError RESOURCE_NOT_FOUND, ETAG_MISMATCH, or what the move raises.
         """
-        return await self._commits.write(partial(self._move, wish=wish))
+        return await self._commits.write(partial(self._move, wish=wish, move=move, author=author))
 
     async def get(self, name: str) -> Service:
         """One service. Raises: AccordError RESOURCE_NOT_FOUND."""
@@ -79,13 +76,13 @@ class Catalog:
         locked.note(service_event(RegisterEvent.SERVICE_APPLIED, service, author, more=more))
         return service
 
-    def _move(self, locked: Locked, *, wish: Move) -> Service:
+    def _move(self, locked: Locked, *, wish: Wish, move: Move, author: str) -> Service:
         service = _require(locked.connection, wish.name)
-        moved = service.moved(wish.etag, wish.move)
+        moved = service.moved(wish.etag, move.apply)
         if moved is service:
             return service
         locked.move_service(moved)
-        locked.note(service_event(wish.event, moved, wish.author, justification=wish.justification))
+        locked.note(service_event(move.event, moved, author, wish))
         return moved
 
 

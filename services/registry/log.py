@@ -8,7 +8,7 @@ kept in memory but the size seen, so several processes may append, one after ano
 Specification: RFC 9162 §2.1 (tree), C2SP tlog-checkpoint (head); entries as `formats.register_entry` says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.formats.canonical import dumps
 from services.formats.entry import MAX_BODY, Pin, commitment
 from services.formats.register_entry import RegisterEntry, RegisterEvent, parse_register_entry
 from services.registry.domain.service import Service
+from services.registry.domain.wish import Wish
 from services.registry.tables import ENTRY, LOG, NODE
 from services.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from services.tlog.note import NoteSigner
@@ -34,7 +35,7 @@ _LAST = select(ENTRY.c.idx, ENTRY.c.data).where(ENTRY.c.epoch == EPOCH).order_by
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to an organisation or a service, by whom (a SPIFFE ID, or empty for the register itself), and why.
+    """What happened to an organisation or a service, by whom (a SPIFFE ID; empty: the register itself), as they wished it.
 
     `status`: where it stands since; `record`: the service's bytes in the snapshot; `more`: what else the body says.
     """
@@ -44,20 +45,23 @@ class Event:
     author: str
     status: str = ""
     record: bytes = b""
-    justification: str = ""
-    evidence: str = ""
-    more: dict[str, Any] = field(default_factory=dict)
+    wish: Wish | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def body(self) -> bytes:
         """What the entry commits to; members that say nothing are absent."""
-        said = {"author": self.author, "justification": self.justification, "evidence": self.evidence} | self.more
+        said: dict[str, Any] = {"author": self.author, **self.more}
+        if self.wish is not None:
+            said |= {"justification": self.wish.justification, "evidence": self.wish.evidence}
         return dumps({name: value for name, value in said.items() if value})
 
 
-def service_event(type_: RegisterEvent, service: Service, author: str, **more: Any) -> Event:
+def service_event(
+    type_: RegisterEvent, service: Service, author: str, wish: Wish | None = None, more: Mapping[str, Any] | None = None
+) -> Event:
     """What happened to a service that stands like this since."""
-    return Event(type_, service.name, author, service.standing.effective.value, service.record, **more)
+    return Event(type_, service.name, author, service.standing.effective.value, service.record, wish, more or {})
 
 
 class RegisterLog:

@@ -4,7 +4,6 @@ Guarantees that organisation, services, their entries and the snapshot that resu
 suspension outlives its organisation's; that a repeat changes nothing; and that a SIREN and an OID have one holder.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 from services.errors import AccordError, Reason
@@ -14,22 +13,12 @@ from services.registry import store
 from services.registry.commits import Commits
 from services.registry.domain.service import Organization, RecordedOrganization
 from services.registry.domain.status import hold
+from services.registry.domain.wish import Wish
 from services.registry.locked import Locked
 from services.registry.log import Event, service_event
 from services.registry.uniqueness import refuse, same
 
 CAUSE = {"cause": "organization"}
-
-
-@dataclass(frozen=True, slots=True)
-class Suspension:
-    """A registrar's wish to suspend an organisation or to end that: which one, at which etag (empty: any), who, and why."""
-
-    name: str
-    etag: str
-    suspended: bool
-    author: str
-    justification: str = ""
 
 
 class Organizations:
@@ -45,12 +34,12 @@ class Organizations:
         """
         return await self._commits.write(partial(_create, organization=organization, author=author))
 
-    async def suspend(self, wish: Suspension) -> RecordedOrganization:
+    async def suspend(self, wish: Wish, author: str, *, suspended: bool) -> RecordedOrganization:
         """Suspends an organisation with its services, or ends that; what changes nothing is not recorded.
 
         Raises: AccordError RESOURCE_NOT_FOUND, ETAG_MISMATCH.
         """
-        return await self._commits.write(partial(_suspend, wish=wish))
+        return await self._commits.write(partial(_suspend, wish=wish, author=author, suspended=suspended))
 
 
 def _create(locked: Locked, *, organization: Organization, author: str) -> RecordedOrganization:
@@ -70,22 +59,22 @@ def _create(locked: Locked, *, organization: Organization, author: str) -> Recor
     return recorded
 
 
-def _suspend(locked: Locked, *, wish: Suspension) -> RecordedOrganization:
+def _suspend(locked: Locked, *, wish: Wish, author: str, suspended: bool) -> RecordedOrganization:
     known = store.find_organization(locked.connection, wish.name)
     if known is None:
         raise AccordError(Reason.RESOURCE_NOT_FOUND)
-    recorded = known.held(wish.etag, wish.suspended)
+    recorded = known.held(wish.etag, suspended)
     if recorded is known:
         return known
     store.update_organization(locked.connection, recorded)
-    type_, of_service = _TYPES[wish.suspended]
-    status = Status.SUSPENDED.value if wish.suspended else ""
-    locked.note(Event(type_, wish.name, wish.author, status, justification=wish.justification))
+    type_, of_service = _TYPES[suspended]
+    status = Status.SUSPENDED.value if suspended else ""
+    locked.note(Event(type_, wish.name, author, status, wish=wish))
     for service in store.services_of(locked.connection, wish.name):
-        moved = service.moved("", partial(hold, held=wish.suspended))
+        moved = service.moved("", partial(hold, held=suspended))
         locked.move_service(moved)
         if moved.standing.effective is not service.standing.effective:
-            locked.note(service_event(of_service, moved, wish.author, justification=wish.justification, more=CAUSE))
+            locked.note(service_event(of_service, moved, author, wish, CAUSE))
     return recorded
 
 

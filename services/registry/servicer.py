@@ -1,6 +1,5 @@
 """The register's four gRPC services: each method converts in, calls one use case, converts out."""
 
-from collections.abc import Callable
 from functools import partial
 
 import grpc
@@ -21,12 +20,13 @@ from services.registry.catalog import Catalog, Move
 from services.registry.commits import Commits
 from services.registry.convert import messages, register_log, requests
 from services.registry.domain import status
-from services.registry.domain.status import Standing
+from services.registry.domain.wish import Wish
 from services.registry.lease import Leases
-from services.registry.organizations import Organizations, Suspension
+from services.registry.organizations import Organizations
 
 Context = grpc.ServicerContext
-Asked = registry_pb.ReferenceServiceRequest | registry_pb.SuspendServiceRequest | registry_pb.ReinstateServiceRequest
+SUSPEND = Move(RegisterEvent.SERVICE_SUSPENDED, status.suspend)
+REINSTATE = Move(RegisterEvent.SERVICE_REINSTATED, status.reinstate)
 
 
 class RegistryServicer(registry_grpc.RegistryServiceServicer):
@@ -54,50 +54,42 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb.ReferenceServiceRequest, context: Context
     ) -> registry_pb.ReferenceServiceResponse:
         """References a service, with or without exchange."""
-        requests.check_move(request.name, request.etag)
-        move = partial(status.reference, with_exchange=request.with_exchange)
-        return registry_pb.ReferenceServiceResponse(
-            service=await self._move(request, RegisterEvent.SERVICE_REFERENCED, move)
-        )
+        reference = partial(status.reference, with_exchange=request.with_exchange)
+        move, wish = Move(RegisterEvent.SERVICE_REFERENCED, reference), requests.service_move(request, justified=False)
+        return registry_pb.ReferenceServiceResponse(service=await self._move(wish, move))
 
     async def SuspendService(
         self, request: registry_pb.SuspendServiceRequest, context: Context
     ) -> registry_pb.SuspendServiceResponse:
         """Suspends a service."""
-        requests.check_move(request.name, request.etag, request.justification)
-        moved = await self._move(request, RegisterEvent.SERVICE_SUSPENDED, status.suspend, request.justification)
+        moved = await self._move(requests.service_move(request, justified=True), SUSPEND)
         return registry_pb.SuspendServiceResponse(service=moved)
 
     async def ReinstateService(
         self, request: registry_pb.ReinstateServiceRequest, context: Context
     ) -> registry_pb.ReinstateServiceResponse:
         """Ends a suspension."""
-        requests.check_move(request.name, request.etag)
-        moved = await self._move(request, RegisterEvent.SERVICE_REINSTATED, status.reinstate)
+        moved = await self._move(requests.service_move(request, justified=False), REINSTATE)
         return registry_pb.ReinstateServiceResponse(service=moved)
 
     async def SuspendOrganization(
         self, request: registry_pb.SuspendOrganizationRequest, context: Context
     ) -> registry_pb.SuspendOrganizationResponse:
         """Suspends an organisation with its services."""
-        requests.check_suspension(request.name, request.etag, request.justification)
-        wish = Suspension(request.name, request.etag, True, _author(), request.justification)
-        recorded = await self._organizations.suspend(wish)
+        wish = requests.organization_move(request, justified=True)
+        recorded = await self._organizations.suspend(wish, _author(), suspended=True)
         return registry_pb.SuspendOrganizationResponse(organization=messages.organization(recorded))
 
     async def ReinstateOrganization(
         self, request: registry_pb.ReinstateOrganizationRequest, context: Context
     ) -> registry_pb.ReinstateOrganizationResponse:
         """Ends an organisation's suspension."""
-        requests.check_suspension(request.name, request.etag)
-        recorded = await self._organizations.suspend(Suspension(request.name, request.etag, False, _author()))
+        wish = requests.organization_move(request, justified=False)
+        recorded = await self._organizations.suspend(wish, _author(), suspended=False)
         return registry_pb.ReinstateOrganizationResponse(organization=messages.organization(recorded))
 
-    async def _move(
-        self, request: Asked, event: RegisterEvent, move: Callable[[Standing], Standing], why: str = ""
-    ) -> pb.Service:
-        wish = Move(request.name, request.etag, event, move, _author(), why)
-        return messages.service(await self._catalog.move(wish))
+    async def _move(self, wish: Wish, move: Move) -> pb.Service:
+        return messages.service(await self._catalog.move(wish, move, _author()))
 
 
 class CatalogServicer(catalog_grpc.CatalogServiceServicer):

@@ -104,7 +104,7 @@ def test_a_service_and_its_organization_are_suspended_and_reinstated(registry: R
     def move(command: str, name: str, *more: str) -> Result:
         return run(registry, name, *more, who="registrar", command=command)
 
-    why, organization = ("--justification", "Liquidation."), "organizations/org-1"
+    why, organization = ("--justification", "Liquidation.", "--evidence", "2026-114"), "organizations/org-1"
     back = move("reinstate", NAME)
     assert (back.exit_code, f"{NAME}: REFERENCED_WITHOUT_EXCHANGE" in back.stdout) == (0, True)
     held = json.loads(move("suspend", organization, *why, "--json").stdout)
@@ -118,3 +118,5 @@ def test_a_service_and_its_organization_are_suspended_and_reinstated(registry: R
     assert move("suspend", NAME).exit_code == 2, "without a justification"
     wrong = move("suspend", "lumen", *why)
     assert (wrong.exit_code, "neither services/" in wrong.stderr) == (2, True)
+    (told,) = [item for item in json.loads(run(registry, organization, "--json").stdout)["entries"] if item["status"]]
+    assert (told["justification"], told["evidence"]) == ("Liquidation.", "2026-114")

@@ -20,7 +20,8 @@ from services.formats.rights import ORGANIZATION_NAME, SERVICE_NAME
 REGISTRAR = "registrar"
 Name = Annotated[str, typer.Argument(help="services/… or organizations/….", show_default=False)]
 Etag = Annotated[str, typer.Option(help="Only if this is still its etag.")]
-Why = Annotated[str, typer.Option("--justification", help="Why, for auditors: 1 to 200 characters.")]
+Why = Annotated[str, typer.Option("--justification", help="Why, for auditors: at most 200 characters.")]
+Evidence = Annotated[str, typer.Option(help="What it rests on, such as a decision's number: at most 200 characters.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
 def suspend(
     name: Name,
     justification: Why,
+    evidence: Evidence = "",
     etag: Etag = "",
     folder: Folder = STACK,
     role: Role = REGISTRAR,
@@ -41,13 +43,17 @@ def suspend(
 ) -> None:
     """Suspends a service, or an organisation with all its services: exchanges under way are cut. A repeat changes nothing.
 
-    Example: accord registry suspend services/lumen-audition --justification "Manquement à la convention, dossier 2026-114"
+    Example: accord registry suspend services/lumen-audition --justification "Manquement à la convention" --evidence 2026-114
     """
-    _move(_Wish(name, etag, justification), Access(folder, role, target, trust), as_json=as_json)
+    _move(
+        _Wish(name, etag, justification, evidence, suspends=True), Access(folder, role, target, trust), as_json=as_json
+    )
 
 
 def reinstate(
     name: Name,
+    justification: Why = "",
+    evidence: Evidence = "",
     etag: Etag = "",
     folder: Folder = STACK,
     role: Role = REGISTRAR,
@@ -59,32 +65,28 @@ def reinstate(
 
     Example: accord registry reinstate organizations/lumen
     """
-    _move(_Wish(name, etag), Access(folder, role, target, trust), as_json=as_json)
+    _move(
+        _Wish(name, etag, justification, evidence, suspends=False), Access(folder, role, target, trust), as_json=as_json
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Which service or organisation, at which etag; a justification suspends it, None reinstates it."""
+    """Which service or organisation, at which etag, why, and whether it is to be suspended or reinstated."""
 
     name: str
     etag: str
-    justification: str | None = None
+    justification: str
+    evidence: str
+    suspends: bool
 
     async def ask(self, stub: Any) -> Any:
         """The service or organisation as it stands then."""
-        more = {"name": self.name, "etag": self.etag}
-        more |= {} if self.justification is None else {"justification": self.justification}
-        suspends = self.justification is not None
-        if ORGANIZATION_NAME.fullmatch(self.name):
-            if suspends:
-                return (
-                    await stub.SuspendOrganization(pb.SuspendOrganizationRequest(**more), timeout=CALL_S)
-                ).organization
-            request = pb.ReinstateOrganizationRequest(**more)
-            return (await stub.ReinstateOrganization(request, timeout=CALL_S)).organization
-        if suspends:
-            return (await stub.SuspendService(pb.SuspendServiceRequest(**more), timeout=CALL_S)).service
-        return (await stub.ReinstateService(pb.ReinstateServiceRequest(**more), timeout=CALL_S)).service
+        kind = "organization" if ORGANIZATION_NAME.fullmatch(self.name) else "service"
+        method = ("Suspend" if self.suspends else "Reinstate") + kind.title()
+        more = {"name": self.name, "etag": self.etag, "justification": self.justification, "evidence": self.evidence}
+        answer = await getattr(stub, method)(getattr(pb, f"{method}Request")(**more), timeout=CALL_S)
+        return getattr(answer, kind)
 
 
 def _move(wish: _Wish, access: Access, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from accord.registry.v1 import catalog_service_pb2 as catalog_pb
 from accord.registry.v1 import lease_service_pb2 as lease_pb
 from accord.registry.v1 import registry_pb2 as pb
+from accord.registry.v1 import registry_service_pb2 as pb_moves
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,10 +17,13 @@ from services.registry.convert.enums import DIRECTIONS, PURPOSES
 from services.registry.convert.faults import Faults
 from services.registry.domain import admission
 from services.registry.domain.service import Application, Notice, Organization
+from services.registry.domain.wish import Wish
 
-MAX_DISPLAY_NAME, MAX_VERSION, MAX_NOTICE, MAX_JUSTIFICATION, MAX_ETAG = 200, 40, 20_000, 200, 64
+MAX_DISPLAY_NAME, MAX_VERSION, MAX_NOTICE, MAX_REASON, MAX_ETAG = 200, 40, 20_000, 200, 64
 MAX_WAIT_S = 10
 MAX_PAGE, DEFAULT_PAGE = 100, 50
+ServiceMove = pb_moves.ReferenceServiceRequest | pb_moves.SuspendServiceRequest | pb_moves.ReinstateServiceRequest
+OrganizationMove = pb_moves.SuspendOrganizationRequest | pb_moves.ReinstateOrganizationRequest
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
@@ -68,23 +72,25 @@ def service_name(name: str) -> str:
     return name
 
 
-def check_move(name: str, etag: str, justification: str | None = None) -> None:
-    """Checks the fields of a request to move a service; None for a request that has no justification."""
-    _check_move(admission.service_name_fault(name), etag, justification)
+def service_move(request: ServiceMove, *, justified: bool) -> Wish:
+    """A registrar's wish to move a service; `justified`: it must say why."""
+    return _wish(request, admission.service_name_fault(request.name), justified)
 
 
-def check_suspension(name: str, etag: str, justification: str | None = None) -> None:
-    """Checks the fields of a request to suspend an organisation; None for one to end that."""
-    _check_move(admission.organization_name_fault(name), etag, justification)
+def organization_move(request: OrganizationMove, *, justified: bool) -> Wish:
+    """A registrar's wish to suspend an organisation or to end that; `justified`: it must say why."""
+    return _wish(request, admission.organization_name_fault(request.name), justified)
 
 
-def _check_move(name_fault: admission.Fault, etag: str, justification: str | None) -> None:
+def _wish(request: ServiceMove | OrganizationMove, name_fault: admission.Fault, justified: bool) -> Wish:
     faults = Faults()
     faults.add("name", name_fault)
-    faults.add("etag", admission.text_fault(etag, MAX_ETAG) if etag else None)
-    if justification is not None:
-        faults.add("justification", admission.text_fault(justification, MAX_JUSTIFICATION))
+    faults.add("etag", admission.text_fault(request.etag, MAX_ETAG) if request.etag else None)
+    said = justified or request.justification
+    faults.add("justification", admission.text_fault(request.justification, MAX_REASON) if said else None)
+    faults.add("evidence", admission.text_fault(request.evidence, MAX_REASON) if request.evidence else None)
     faults.check()
+    return Wish(request.name, request.etag, request.justification, request.evidence)
 
 
 def page(request: catalog_pb.ListServicesRequest) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from services.registry.catalog import Move
 from services.registry.domain import snapshot as snapshots
 from services.registry.domain.service import Application, Service
 from services.registry.domain.status import APPLIED, Standing, reference, reinstate, suspend
+from services.registry.domain.wish import Wish
 from tests.support.register import REGISTRAR, TRUST_DOMAIN, application, organization, service_message, signer
 from tests.support.registers import Register, open_database
 
@@ -44,7 +45,7 @@ async def created(register: Register, number: int = 1, asked: Application | None
 
 async def moved(register: Register, move: str, *, name: str = NAME, etag: str = "", why: str = "") -> Service:
     """Move a service as the registrar."""
-    return await register.catalog.move(Move(name, etag, EVENTS[move], MOVES[move], REGISTRAR, why))
+    return await register.catalog.move(Wish(name, etag, why), Move(EVENTS[move], MOVES[move]), REGISTRAR)
 
 
 async def sequence(register: Register) -> int:

@@ -11,7 +11,7 @@ from services.formats.lease import Status, parse_record
 from services.formats.register_entry import RegisterEvent
 from services.registry.domain.service import RecordedOrganization
 from services.registry.domain.status import APPLIED, Standing, hold
-from services.registry.organizations import Suspension
+from services.registry.domain.wish import Wish
 from tests.contract.registry.test_catalog import MOVES, created, moved, outcome, sequence
 from tests.contract.registry.test_log import entries, rows
 from tests.support.register import REGISTRAR, application, organization
@@ -22,7 +22,8 @@ FIRST, SECOND, THIRD = (f"services/service-{number}" for number in (1, 2, 3))
 
 
 async def suspend(register: Register, suspended: bool = True, *, etag: str = "", why: str = "") -> RecordedOrganization:
-    return await register.organizations.suspend(Suspension(ORGANIZATION, etag, suspended, REGISTRAR, why))
+    wish = Wish(ORGANIZATION, etag, why, evidence="2026-114" if why else "")
+    return await register.organizations.suspend(wish, REGISTRAR, suspended=suspended)
 
 
 async def three(register: Register) -> None:
@@ -60,6 +61,7 @@ async def test_all_that_is_referenced_is_suspended_at_once_and_reinstated_at_onc
     assert found[0].registry == found[1].registry
     bodies = [bytes(row.body) for row in rows(register.database)[before:]]
     assert [b"Liquidation judiciaire." in body for body in bodies] == [True, True, False, False]
+    assert [b'"evidence":"2026-114"' in body for body in bodies] == [True, True, False, False]
     assert [b'"cause":"organization"' in body for body in bodies] == [False, True, False, True]
 
 

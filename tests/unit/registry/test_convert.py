@@ -4,6 +4,7 @@ import pytest
 from accord.registry.v1 import catalog_service_pb2 as catalog_pb
 from accord.registry.v1 import lease_service_pb2 as lease_pb
 from accord.registry.v1 import registry_pb2 as pb
+from accord.registry.v1 import registry_service_pb2 as moves_pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from services.formats.lease import parse_record
 from services.formats.rights import Direction, Purpose
 from services.registry.convert import enums, messages, requests
 from services.registry.domain.service import RecordedOrganization, admit
+from services.registry.domain.wish import Wish
 from tests.support.register import (
     END_S,
     START_S,
@@ -200,10 +202,15 @@ def test_no_violation_quotes_the_value_it_refuses(value: str) -> None:
 
 
 def test_a_move_needs_a_name_a_sane_etag_and_where_asked_a_justification() -> None:
-    requests.check_move("services/abc", "")
-    requests.check_move("services/abc", "0123456789abcdef", "Manquement à la convention.")
-    assert violated(requests.check_move, "abc", "x" * 65, "") == ["name", "etag", "justification"]
-    assert violated(requests.check_move, "services/abc", "a\nb", "x" * 201) == ["etag", "justification"]
+    def move(name: str, etag: str, why: str, evidence: str = "", *, justified: bool = True) -> Wish:
+        asked = moves_pb.SuspendServiceRequest(name=name, etag=etag, justification=why, evidence=evidence)
+        return requests.service_move(asked, justified=justified)
+
+    assert move("services/abc", "", "", justified=False) == Wish("services/abc")
+    said = ("services/abc", "0123456789abcdef", "Manquement à la convention.", "2026-114")
+    assert move(*said) == Wish(*said)
+    assert violated(move, "abc", "x" * 65, "") == ["name", "etag", "justification"]
+    assert violated(move, "services/abc", "a\nb", "x" * 201, " ") == ["etag", "justification", "evidence"]
 
 
 @pytest.mark.parametrize("token", ["=", "é", "AA", "YWJj", "c2VydmljZXMvYWJj=", "c2VydmljZXMvQUJD"])

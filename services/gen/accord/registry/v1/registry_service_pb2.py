@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from accord.registry.v1 import registry_pb2 as accord_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)accord/registry/v1/registry_service.proto\x12\x12\x61\x63\x63ord.registry.v1\x1a!accord/registry/v1/registry.proto\"S\n\x19\x43reateOrganizationRequest\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\"T\n\x1a\x43reateOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\"D\n\x14\x43reateServiceRequest\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"E\n\x15\x43reateServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"L\n\x17ReferenceServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rwith_exchange\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"H\n\x18ReferenceServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"J\n\x15SuspendServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"F\n\x16SuspendServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"5\n\x17ReinstateServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"H\n\x18ReinstateServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"O\n\x1aSuspendOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"U\n\x1bSuspendOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\":\n\x1cReinstateOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"W\n\x1dReinstateOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization2\xa9\x06\n\x0fRegistryService\x12s\n\x12\x43reateOrganization\x12-.accord.registry.v1.CreateOrganizationRequest\x1a..accord.registry.v1.CreateOrganizationResponse\x12\x64\n\rCreateService\x12(.accord.registry.v1.CreateServiceRequest\x1a).accord.registry.v1.CreateServiceResponse\x12m\n\x10ReferenceService\x12+.accord.registry.v1.ReferenceServiceRequest\x1a,.accord.registry.v1.ReferenceServiceResponse\x12g\n\x0eSuspendService\x12).accord.registry.v1.SuspendServiceRequest\x1a*.accord.registry.v1.SuspendServiceResponse\x12m\n\x10ReinstateService\x12+.accord.registry.v1.ReinstateServiceRequest\x1a,.accord.registry.v1.ReinstateServiceResponse\x12v\n\x13SuspendOrganization\x12..accord.registry.v1.SuspendOrganizationRequest\x1a/.accord.registry.v1.SuspendOrganizationResponse\x12|\n\x15ReinstateOrganization\x12\x30.accord.registry.v1.ReinstateOrganizationRequest\x1a\x31.accord.registry.v1.ReinstateOrganizationResponseB\x19\n\x15\x66r.accord.registry.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)accord/registry/v1/registry_service.proto\x12\x12\x61\x63\x63ord.registry.v1\x1a!accord/registry/v1/registry.proto\"S\n\x19\x43reateOrganizationRequest\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\"T\n\x1a\x43reateOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\"D\n\x14\x43reateServiceRequest\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"E\n\x15\x43reateServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"u\n\x17ReferenceServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rwith_exchange\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x15\n\rjustification\x18\x04 \x01(\t\x12\x10\n\x08\x65vidence\x18\x05 \x01(\t\"H\n\x18ReferenceServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"\\\n\x15SuspendServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"F\n\x16SuspendServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"^\n\x17ReinstateServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rjustification\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"H\n\x18ReinstateServiceResponse\x12,\n\x07service\x18\x01 \x01(\x0b\x32\x1b.accord.registry.v1.Service\"a\n\x1aSuspendOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rjustification\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"U\n\x1bSuspendOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization\"c\n\x1cReinstateOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rjustification\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"W\n\x1dReinstateOrganizationResponse\x12\x36\n\x0corganization\x18\x01 \x01(\x0b\x32 .accord.registry.v1.Organization2\xa9\x06\n\x0fRegistryService\x12s\n\x12\x43reateOrganization\x12-.accord.registry.v1.CreateOrganizationRequest\x1a..accord.registry.v1.CreateOrganizationResponse\x12\x64\n\rCreateService\x12(.accord.registry.v1.CreateServiceRequest\x1a).accord.registry.v1.CreateServiceResponse\x12m\n\x10ReferenceService\x12+.accord.registry.v1.ReferenceServiceRequest\x1a,.accord.registry.v1.ReferenceServiceResponse\x12g\n\x0eSuspendService\x12).accord.registry.v1.SuspendServiceRequest\x1a*.accord.registry.v1.SuspendServiceResponse\x12m\n\x10ReinstateService\x12+.accord.registry.v1.ReinstateServiceRequest\x1a,.accord.registry.v1.ReinstateServiceResponse\x12v\n\x13SuspendOrganization\x12..accord.registry.v1.SuspendOrganizationRequest\x1a/.accord.registry.v1.SuspendOrganizationResponse\x12|\n\x15ReinstateOrganization\x12\x30.accord.registry.v1.ReinstateOrganizationRequest\x1a\x31.accord.registry.v1.ReinstateOrganizationResponseB\x19\n\x15\x66r.accord.registry.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,25 +42,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESERVICERESPONSE']._serialized_start=341
   _globals['_CREATESERVICERESPONSE']._serialized_end=410
   _globals['_REFERENCESERVICEREQUEST']._serialized_start=412
-  _globals['_REFERENCESERVICEREQUEST']._serialized_end=488
-  _globals['_REFERENCESERVICERESPONSE']._serialized_start=490
-  _globals['_REFERENCESERVICERESPONSE']._serialized_end=562
-  _globals['_SUSPENDSERVICEREQUEST']._serialized_start=564
-  _globals['_SUSPENDSERVICEREQUEST']._serialized_end=638
-  _globals['_SUSPENDSERVICERESPONSE']._serialized_start=640
-  _globals['_SUSPENDSERVICERESPONSE']._serialized_end=710
-  _globals['_REINSTATESERVICEREQUEST']._serialized_start=712
-  _globals['_REINSTATESERVICEREQUEST']._serialized_end=765
-  _globals['_REINSTATESERVICERESPONSE']._serialized_start=767
-  _globals['_REINSTATESERVICERESPONSE']._serialized_end=839
-  _globals['_SUSPENDORGANIZATIONREQUEST']._serialized_start=841
-  _globals['_SUSPENDORGANIZATIONREQUEST']._serialized_end=920
-  _globals['_SUSPENDORGANIZATIONRESPONSE']._serialized_start=922
-  _globals['_SUSPENDORGANIZATIONRESPONSE']._serialized_end=1007
-  _globals['_REINSTATEORGANIZATIONREQUEST']._serialized_start=1009
-  _globals['_REINSTATEORGANIZATIONREQUEST']._serialized_end=1067
-  _globals['_REINSTATEORGANIZATIONRESPONSE']._serialized_start=1069
-  _globals['_REINSTATEORGANIZATIONRESPONSE']._serialized_end=1156
-  _globals['_REGISTRYSERVICE']._serialized_start=1159
-  _globals['_REGISTRYSERVICE']._serialized_end=1968
+  _globals['_REFERENCESERVICEREQUEST']._serialized_end=529
+  _globals['_REFERENCESERVICERESPONSE']._serialized_start=531
+  _globals['_REFERENCESERVICERESPONSE']._serialized_end=603
+  _globals['_SUSPENDSERVICEREQUEST']._serialized_start=605
+  _globals['_SUSPENDSERVICEREQUEST']._serialized_end=697
+  _globals['_SUSPENDSERVICERESPONSE']._serialized_start=699
+  _globals['_SUSPENDSERVICERESPONSE']._serialized_end=769
+  _globals['_REINSTATESERVICEREQUEST']._serialized_start=771
+  _globals['_REINSTATESERVICEREQUEST']._serialized_end=865
+  _globals['_REINSTATESERVICERESPONSE']._serialized_start=867
+  _globals['_REINSTATESERVICERESPONSE']._serialized_end=939
+  _globals['_SUSPENDORGANIZATIONREQUEST']._serialized_start=941
+  _globals['_SUSPENDORGANIZATIONREQUEST']._serialized_end=1038
+  _globals['_SUSPENDORGANIZATIONRESPONSE']._serialized_start=1040
+  _globals['_SUSPENDORGANIZATIONRESPONSE']._serialized_end=1125
+  _globals['_REINSTATEORGANIZATIONREQUEST']._serialized_start=1127
+  _globals['_REINSTATEORGANIZATIONREQUEST']._serialized_end=1226
+  _globals['_REINSTATEORGANIZATIONRESPONSE']._serialized_start=1228
+  _globals['_REINSTATEORGANIZATIONRESPONSE']._serialized_end=1315
+  _globals['_REGISTRYSERVICE']._serialized_start=1318
+  _globals['_REGISTRYSERVICE']._serialized_end=2127
 # @@protoc_insertion_point(module_scope)

@@ -122,22 +122,30 @@ class ReferenceServiceRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     WITH_EXCHANGE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    JUSTIFICATION_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The service's name. Required."""
     with_exchange: _builtins.bool
     """Whether it may exchange data. Unset: it may not."""
     etag: _builtins.str
     """If set, the call fails with ABORTED unless it is the service's current etag."""
+    justification: _builtins.str
+    """Why, at most 200 characters; kept for auditors."""
+    evidence: _builtins.str
+    """What it rests on, such as a decision's number: at most 200 characters; kept for auditors."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         with_exchange: _builtins.bool = ...,
         etag: _builtins.str = ...,
+        justification: _builtins.str = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "with_exchange", b"with_exchange"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "justification", b"justification", "name", b"name", "with_exchange", b"with_exchange"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,22 +184,26 @@ class SuspendServiceRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     JUSTIFICATION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The service's name. Required."""
     justification: _builtins.str
     """Why, 1 to 200 characters. Required; kept for auditors."""
     etag: _builtins.str
     """If set, the call fails with ABORTED unless it is the service's current etag."""
+    evidence: _builtins.str
+    """What it rests on, such as a decision's number: at most 200 characters; kept for auditors."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         justification: _builtins.str = ...,
         etag: _builtins.str = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "justification", b"justification", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "justification", b"justification", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,19 +241,27 @@ class ReinstateServiceRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    JUSTIFICATION_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The service's name. Required."""
     etag: _builtins.str
     """If set, the call fails with ABORTED unless it is the service's current etag."""
+    justification: _builtins.str
+    """Why, at most 200 characters; kept for auditors."""
+    evidence: _builtins.str
+    """What it rests on, such as a decision's number: at most 200 characters; kept for auditors."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         etag: _builtins.str = ...,
+        justification: _builtins.str = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "justification", b"justification", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,22 +300,26 @@ class SuspendOrganizationRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     JUSTIFICATION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The organization's name. Required."""
     justification: _builtins.str
     """Why, 1 to 200 characters. Required; kept for auditors."""
     etag: _builtins.str
     """If set, the call fails with ABORTED unless it is the organization's current etag."""
+    evidence: _builtins.str
+    """What it rests on, such as a decision's number: at most 200 characters; kept for auditors."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         justification: _builtins.str = ...,
         etag: _builtins.str = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "justification", b"justification", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "justification", b"justification", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,19 +357,27 @@ class ReinstateOrganizationRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    JUSTIFICATION_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The organization's name. Required."""
     etag: _builtins.str
     """If set, the call fails with ABORTED unless it is the organization's current etag."""
+    justification: _builtins.str
+    """Why, at most 200 characters; kept for auditors."""
+    evidence: _builtins.str
+    """What it rests on, such as a decision's number: at most 200 characters; kept for auditors."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         etag: _builtins.str = ...,
+        justification: _builtins.str = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "justification", b"justification", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
