@@ -15,7 +15,7 @@ from accord.registry.v1 import register_log_service_pb2 as pb
 from accord.registry.v1 import register_log_service_pb2_grpc as pb_grpc
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.ctl.audit.access import AUDITOR, AsJson, BrokenError, TrustFile, explained, progress_bar
 from services.ctl.options import STACK, Folder, Role, console
@@ -134,7 +134,7 @@ def _change(origin: str, index: int, item: pb.RegisterEntry) -> Change:
 
 
 def _show(checkpoint: Checkpoint, changes: Sequence[Change]) -> None:
-    table = Table("#", "time", "what", "resource", "status", "by", "why")
+    table = Table(*(Column(name, overflow="fold") for name in ("#", "time", "what", "resource", "status", "by", "why")))
     for change in changes:
         entry, said = change.entry, change.said
         why = ", ".join(str(said[name]) for name in ("justification", "evidence") if name in said)
